@@ -8,12 +8,14 @@ classified without a pause all the while.
 
 import argparse
 import shutil
+import signal
 import socket
-import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
+from examples.demo import screenshot
 from examples.demo.programs import CommandFailed, Programs
 from examples.demo.traffic import failures, summarise
 
@@ -23,7 +25,9 @@ LIVE_CLIENT = Path(__file__).with_name("live_client.py")
 
 DEVICES = {"gateway-1": "x86-gateway", "pi-1": "raspberry-pi-5", "box-1": "generic"}
 """Device name -> profile; each profile prefers another engine."""
-POLICY = ("--probation", "6", "--min-requests", "40")
+FIRST = ("--canary", "0", "--probation", "1", "--min-requests", "0")
+"""Nothing is served yet, so there is nothing to be careful about and no traffic to judge by."""
+CANARY = ("--canary", "1", "--probation", "6", "--min-requests", "40", "--max-latency-ratio", "1.5")
 """A minute of probation would be usual; the demo has not the time."""
 MARK = ".edgewright-demo"
 
@@ -93,11 +97,11 @@ class Demo:
                 name, "runtime", "serve", "--state", name, "--http", self.http[name]
             )
 
-    def roll_out(self, version: str, *phases: str, ticket: str) -> int:
+    def roll_out(self, version: str, *options: str, ticket: str) -> int:
         """Start a rollout and follow it to its end; 0 complete, 1 halted."""
-        self.mark(f"v{version}")
+        self.mark(f"rolling out v{version}")
         return self.programs.run(
-            "fleet", "rollout", "start", f"fashion@{version}", *phases, *POLICY,
+            "fleet", "rollout", "start", f"fashion@{version}", "--id", f"v{version}", *options,
             "--change-ticket", ticket, "--data", "fleet", "--wait", may_fail=True,
         )  # fmt: skip  # as above
 
@@ -120,8 +124,8 @@ class Demo:
 
     def active_versions(self) -> dict[str, str]:
         """Device -> version that it says it serves."""
-        devices = self.programs.ask("fleet", "devices", "list", "--data", "fleet")["devices"]
-        return {d["device"]: (d["active"] or {}).get("version", "-") for d in devices}
+        devices = self.programs.ask("fleet", "devices", "list", "--data", "fleet")
+        return {d["id"]: (d["active"] or {}).get("version", "-") for d in devices}
 
     def settle(self, version: str) -> None:
         """Wait until every device reports `version`."""
@@ -161,6 +165,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the fleet up to play with")
     arguments = parser.parse_args()
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what was started, like Ctrl-C
     with Programs(fresh_folder(arguments.run_folder)) as programs:
         try:
             shortfalls = tour(Demo(programs), started)
@@ -205,7 +210,7 @@ def tour(demo: Demo, started: float) -> list[str]:
     demo.enrol()
 
     title(started, "4 · Roll out v1, then send real images to all three until the end")
-    demo.roll_out("1", "--phase", "100%", ticket="DEMO-1")
+    demo.roll_out("1", *FIRST, ticket="DEMO-1")
     demo.settle("1")
     demo.start_clients()
     time.sleep(4)
@@ -214,7 +219,7 @@ def tour(demo: Demo, started: float) -> list[str]:
         started,
         "5 · Roll out v2: first one device, the canary; the others only when it has held up",
     )
-    code = demo.roll_out("2", "--canary", "1", ticket="DEMO-2")
+    code = demo.roll_out("2", *CANARY, ticket="DEMO-2")
     expect(code == 0, "the rollout of v2 did not complete")
     demo.settle("2")
     demo.mark("v2 everywhere")
@@ -228,7 +233,7 @@ def tour(demo: Demo, started: float) -> list[str]:
     )
     demo.assemble_the_wrong_one()
     demo.publish("3")
-    code = demo.roll_out("3", "--canary", "1", ticket="DEMO-3")
+    code = demo.roll_out("3", *CANARY, ticket="DEMO-3")
     expect(code == 1, "v3 was not refused")
     demo.settle("2")
     demo.mark("v2 still everywhere")
@@ -237,7 +242,7 @@ def tour(demo: Demo, started: float) -> list[str]:
         started, "7 · v4 is right, but too slow under live load: the device takes it back by itself"
     )
     demo.publish("4")
-    code = demo.roll_out("4", "--canary", "1", ticket="DEMO-4")
+    code = demo.roll_out("4", *CANARY, ticket="DEMO-4")
     expect(code == 1, "v4 was not taken back")
     demo.settle("2")
     demo.mark("v2 again everywhere")
@@ -254,39 +259,31 @@ def tour(demo: Demo, started: float) -> list[str]:
 
 
 def show_update_times(demo: Demo) -> None:
-    """How long the devices took, from the rollouts' own records."""
-    rollouts = demo.programs.ask("fleet", "rollout", "status", "--data", "fleet")["rollouts"]
+    """How each rollout ended, and how long its devices took, from the fleet's own records."""
     print()
-    for rollout in rollouts:
-        print(
-            f"  {rollout['model']}@{rollout['version']}: {rollout['state']}"
-            + (f": {rollout['reason']}" if rollout["reason"] else "")
-        )
-        for device in rollout["devices"]:
-            if device["duration_s"] is not None:
-                took = f"after {device['duration_s']:.1f} s"
-                print(f"    {device['device']:<10} {device['outcome']:<12} {took}")
+    for version in ("1", "2", "3", "4"):
+        status = demo.programs.ask("fleet", "rollout", "status", f"v{version}", "--data", "fleet")
+        rollout = status["rollout"]
+        print(f"  fashion@{version}: {rollout['state']}; {rollout['reason']}")
+        for device in status["devices"]:
+            if device["assigned_at"] and device["settled_at"]:
+                took = datetime.fromisoformat(device["settled_at"]) - datetime.fromisoformat(
+                    device["assigned_at"]
+                )
+                print(
+                    f"    {device['device']:<10} {device['outcome']:<12} "
+                    f"{took.total_seconds():.1f} s after it was assigned"
+                )
 
 
 def show_console(demo: Demo) -> None:
     """The console's address, and a picture of it where Chromium is installed."""
     access = demo.programs.ask("fleet", "console", "--data", "fleet")
     print(f"\n  The console: {access['url']}")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        return
-    picture = demo.folder / "console.png"
-    subprocess.run(
-        [
-            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--ignore-certificate-errors", f"--user-data-dir={demo.folder / 'chromium'}",
-            "--window-size=1280,1500", "--virtual-time-budget=4000",
-            f"--screenshot={picture}", access["url"],
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False,
-    )  # fmt: skip  # a command line reads best in one piece
-    if picture.exists():
+    browser = screenshot.find_browser()
+    if browser is not None:
+        picture = demo.folder / "console.png"
+        screenshot.take(browser, access["url"], picture, demo.folder / "browser")
         print(f"  A picture of it: {picture}")
 
 

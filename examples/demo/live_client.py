@@ -61,8 +61,8 @@ def main() -> None:
         stop.set()
 
     signal.signal(signal.SIGTERM, finish)
-    samples = np.load(arguments.images)
-    images, labels = samples["image"].astype(np.float32), samples["labels"]
+    with np.load(arguments.images) as samples:
+        images, labels = samples["image"].astype(np.float32), samples["labels"]
     client = triton.InferenceServerClient(arguments.url)
     order = np.random.default_rng(0)
     with arguments.out.open("w") as log:

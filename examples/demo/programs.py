@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
 EDGEWRIGHT = Path(sys.executable).with_name("edgewright")
 
 
@@ -106,5 +107,6 @@ class Programs:
 
 def show(words: Sequence[str]) -> None:
     """Print the command as a user would type it."""
+    words = [word.replace(f"{ROOT}/", "") for word in words]
     line = " ".join(word if word == "&" else shlex.quote(word) for word in words)
     print(f"\n  $ edgewright {line}", flush=True)

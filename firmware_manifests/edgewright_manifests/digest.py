@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-PATTERN = r"^sha256:[0-9a-f]{64}$"
+PATTERN = r"^sha256:[0-9a-f]{64}$(?!\n)"
+# Python's $ also matches before a final newline; \Z would be no pattern of JSON Schema.
 Digest = Annotated[str, msgspec.Meta(pattern=PATTERN)]
 """`sha256:` and 64 lower-case hex digits."""
 

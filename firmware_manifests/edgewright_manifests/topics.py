@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edgewright_manifests.errors import DocumentError
 
 ROOT = "ew/1"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class DeviceTopics(NamedTuple):
@@ -76,7 +76,12 @@ def all_upward(share: str | None = None) -> str:
 def parse_upward(topic: str) -> Upward:
     """Take an `up` topic apart. Raises DocumentError for any other topic."""
     parts = topic.split("/")
-    if len(parts) != 7 or parts[:2] != ROOT.split("/") or parts[3] != "d" or parts[5] != "up":
+    if (
+        len(parts) != 7
+        or parts[:2] != ROOT.split("/")
+        or (parts[3], parts[5]) != ("d", "up")
+        or not all(_NAME.fullmatch(parts[n]) for n in (2, 4))
+    ):
         raise DocumentError(topic, "is no topic of a device's up branch")
     return Upward(parts[2], parts[4], parts[6])
 
@@ -86,7 +91,7 @@ def check_name(kind: str, name: str) -> str:
 
     Raises DocumentError otherwise.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise DocumentError(
             f"{kind} {name!r}",
             "is no valid name",

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from edgewright_runtime.errors import ControlFault
+
 MAX_FRAME_BYTES = 1 << 20
 
 
@@ -101,3 +103,37 @@ class Loaded(Reply, frozen=True, tag="loaded"):
 
 AnyRequest = Load | Switch | Unload | Measure | Status
 AnyReply = Done | Refused | Measured | Loaded
+
+
+def frame(message: AnyRequest | AnyReply) -> bytes:
+    """The message as it goes over the socket: its length, then its JSON."""
+    data = msgspec.json.encode(message)
+    return len(data).to_bytes(4, "big") + data
+
+
+def frame_length(header: bytes) -> int:
+    """Bytes that follow a frame's 4-byte header. Raises ControlFault beyond MAX_FRAME_BYTES."""
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME_BYTES:
+        raise ControlFault(f"a control frame of {length} bytes; {MAX_FRAME_BYTES} are allowed")
+    return length
+
+
+def parse_request(data: bytes) -> AnyRequest:
+    """The request in a frame's JSON. Raises ControlFault."""
+    try:
+        return _REQUESTS.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ControlFault(f"no valid control request: {error}") from error
+
+
+def parse_reply(data: bytes) -> AnyReply:
+    """The reply in a frame's JSON. Raises ControlFault."""
+    try:
+        return _REPLIES.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ControlFault(f"no valid control reply: {error}") from error
+
+
+_REQUESTS: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+_REPLIES: msgspec.json.Decoder[AnyReply] = msgspec.json.Decoder(AnyReply)

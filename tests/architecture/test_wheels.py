@@ -82,7 +82,8 @@ sys.path[:0] = [{str(tmp_path)!r}, {site!r}]
 import {PARTS[part]} as package
 assert package.__file__.startswith({str(tmp_path)!r}), package.__file__
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    if not module.name.endswith("__main__"):
+    # Alembic runs its scripts itself, in a context of its own.
+    if not module.name.endswith("__main__") and ".migrations." not in module.name:
         importlib.import_module(module.name)
 """
     base = Path(sys.base_prefix) / "bin/python3"

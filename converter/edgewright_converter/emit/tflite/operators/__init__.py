@@ -1,0 +1,1 @@
+"""One file per operator family; `registry` finds them here."""

@@ -1,0 +1,67 @@
+"""Errors of the converter.
+
+EdgewrightError
+└── ConverterError
+    ├── ModelFileError         the file is no model that can be converted
+    ├── SampleError            calibration or evaluation samples do not fit the model
+    ├── TargetRefused          one target cannot be made; others may
+    │   └── UnsupportedOperator    the target cannot express an operator of the model
+    └── RecipeFailed           one way to quantize gave nothing; other recipes may
+"""
+
+from pathlib import Path
+
+from edgewright_manifests.errors import EdgewrightError
+
+
+class ConverterError(EdgewrightError):
+    """A model cannot be converted as asked; `str()` says what, where and what to do."""
+
+
+class ModelFileError(ConverterError):
+    """The file is no model that can be converted; nothing was written."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}; {remedy}")
+
+
+class SampleError(ConverterError):
+    """Calibration or evaluation samples do not fit the model; nothing was written."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}; {remedy}")
+
+
+class TargetRefused(ConverterError):
+    """One target cannot be made from this model; `reason` is the line for the table."""
+
+    def __init__(self, target: str, reason: str) -> None:
+        self.target = target
+        self.reason = reason
+        super().__init__(f"{target}: {reason}")
+
+
+class UnsupportedOperator(TargetRefused):
+    """A target cannot express an operator, or an attribute of it."""
+
+    def __init__(self, *, target: str, operator: str, node: str, reason: str) -> None:
+        self.operator = operator
+        self.node = node
+        super().__init__(
+            target,
+            f"{operator} node {node!r}: {reason}; "
+            f"leave the target {target} out, or export the model without this",
+        )
+
+
+class RecipeFailed(ConverterError):
+    """One way to quantize gave no artifact; `reason` is the library's own."""
+
+    def __init__(self, recipe: str, reason: str) -> None:
+        self.recipe = recipe
+        self.reason = reason
+        super().__init__(f"{recipe}: {reason}")

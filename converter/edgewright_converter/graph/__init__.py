@@ -1,0 +1,1 @@
+"""The model as writers read it: shapes inferred, what is known folded, layouts chosen."""

@@ -1,0 +1,98 @@
+"""Quality on held-out samples: each variant's outputs against the float model's and the labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from edgewright_manifests.golden import snr_db, top1_agreement
+from edgewright_manifests.variant import Quality
+from edgewright_runtime.engine import Session
+
+from edgewright_converter.errors import ConverterError
+from edgewright_converter.samples import Labels, Samples, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The float ONNX model's outputs [n, ...] for the held-out samples, and the labels."""
+
+    outputs: Mapping[str, Tensor]
+    labels: Labels | None
+
+    @property
+    def classes(self) -> int:
+        """How many classes the first output tells apart; 0 when it is not [n, classes]."""
+        first = next(iter(self.outputs.values()))
+        return first.shape[1] if first.ndim == 2 and first.shape[1] > 1 else 0
+
+    @property
+    def predictions(self) -> tuple[int, ...]:
+        """Arg-max per sample, empty without classes."""
+        return _predictions(next(iter(self.outputs.values()))) if self.classes else ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of samples (0..1) that the float model gets right; None without labels."""
+        return _accuracy(self.predictions, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One artifact's outputs for the held-out samples, judged."""
+
+    outputs: Mapping[str, Tensor]
+    quality: Quality
+    predictions: tuple[int, ...]
+
+
+def run_samples(session: Session, samples: Samples) -> dict[str, Tensor]:
+    """Outputs [n, ...] of every sample, run one by one as a device runs golden vectors.
+
+    Raises ConverterError when an output has no batch axis, changes its shape from sample to
+    sample, or is NaN or infinite.
+    """
+    rows: dict[str, list[Tensor]] = {spec.name: [] for spec in session.signature.outputs}
+    for index in range(samples.count):
+        found = session.run(samples.sample(index))
+        for name, value in rows.items():
+            row = np.array(found[name])  # a copy: engines may reuse their buffers
+            if row.ndim == 0 or len(row) != 1 or (value and row.shape != value[0].shape):
+                raise ConverterError(
+                    f"output {name!r} has shape {list(row.shape)} for a batch of one; the first "
+                    "axis of every output must be the batch, and samples must give equal shapes"
+                )
+            if row.dtype.kind == "f" and not np.isfinite(row).all():
+                raise ConverterError(f"output {name!r} is NaN or infinite for sample {index}")
+            value.append(row)
+    return {name: np.concatenate(value) for name, value in rows.items()}
+
+
+def evaluate(session: Session, samples: Samples, reference: Reference) -> Evaluation:
+    """Run and judge one artifact. Raises ConverterError as run_samples does."""
+    outputs = run_samples(session, samples)
+    first = next(iter(reference.outputs))
+    predictions = _predictions(outputs[first]) if reference.classes else ()
+    agreement = (
+        top1_agreement(reference.outputs[first], outputs[first]) if reference.classes else None
+    )
+    return Evaluation(
+        outputs,
+        Quality(
+            samples=samples.count,
+            snr_db=snr_db(reference.outputs, outputs),
+            top1_agreement=agreement,
+            accuracy=_accuracy(predictions, reference.labels),
+            accuracy_float=reference.accuracy,
+        ),
+        predictions,
+    )
+
+
+def _predictions(output: Tensor) -> tuple[int, ...]:
+    return tuple(int(index) for index in output.argmax(axis=-1))
+
+
+def _accuracy(predictions: tuple[int, ...], labels: Labels | None) -> float | None:
+    if labels is None or not predictions:
+        return None
+    return float(np.mean(np.asarray(predictions) == labels))

@@ -1,0 +1,127 @@
+"""The model card: intended use, data, metrics, limitations (Mitchell et al., arXiv:1810.03993).
+
+Filled from what the conversion knows; what only the model's makers know is said to be missing,
+so that nobody takes silence for an answer.
+"""
+
+from collections.abc import Iterator
+
+from edgewright_manifests.signature import TensorSpec
+
+from edgewright_converter.report.document import Report, SampleFacts
+from edgewright_converter.report.table import latency_words, size_words
+
+_MISSING = "*Not stated when the model was converted; ask its makers.*"
+
+
+def render_model_card(report: Report) -> str:
+    """The card in Markdown."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# Model card: {_text(report.name)} {_text(report.version)}"
+    yield ""
+    yield "## Model details"
+    yield ""
+    source = report.source
+    yield f"- Source: `{source.file}`, {size_words(source.size_bytes)}, ONNX opset {source.opset}"
+    yield f"- Digest of the source: `{source.digest}`"
+    yield f"- Made with: {_text(source.producer) or _MISSING}"
+    yield f"- Operators: {', '.join(f'{_text(name)} × {n}' for name, n in source.operators)}"
+    yield f"- Licence: {_text(report.license) if report.license else _MISSING}"
+    yield f"- Inputs: {'; '.join(_tensor(spec) for spec in report.signature.inputs)}"
+    yield f"- Outputs: {'; '.join(_tensor(spec) for spec in report.signature.outputs)}"
+    yield ""
+    for title in ("Intended use", "Factors"):
+        yield f"## {title}"
+        yield ""
+        yield _MISSING
+        yield ""
+    yield "## Training data"
+    yield ""
+    yield _MISSING
+    yield ""
+    yield "## Evaluation and calibration data"
+    yield ""
+    data = report.data
+    yield f"- Measured on: {_samples(data.evaluation)} ({data.split})"
+    yield f"- Calibrated with: {_samples(data.calibration) if data.calibration else 'nothing'}"
+    yield f"- Golden vectors: {data.golden_samples} of the samples measured on"
+    yield ""
+    yield "## Metrics"
+    yield ""
+    yield from _metrics(report)
+    yield ""
+    yield "## Ethical considerations"
+    yield ""
+    yield _MISSING
+    yield ""
+    yield "## Caveats and limitations"
+    yield ""
+    yield from _limitations(report)
+
+
+def _metrics(report: Report) -> Iterator[str]:
+    yield "| target | variant | recipe | accuracy float | accuracy | as float | SNR | size |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for target in report.targets:
+        winner = target.find("shipped")
+        if winner is None or winner.quality is None:
+            yield f"| {target.target} | refused | {_text(target.reason)} | – | – | – | – | – |"
+            continue
+        quality = winner.quality
+        yield (
+            f"| {target.target} | {winner.precision} | {_text(winner.recipe)} "
+            f"| {_share(quality.accuracy_float)} | {_share(quality.accuracy)} "
+            f"| {_share(quality.top1_agreement)} | {quality.snr_db or 0:.1f} dB "
+            f"| {size_words(winner.size_bytes)} |"
+        )
+    yield ""
+    yield f"Latency of one inference on {_text(report.provenance.processor)}, one thread:"
+    for target in report.targets:
+        winner = target.find("shipped")
+        if winner is not None:
+            yield f"- {target.target}: {latency_words(winner)}"
+
+
+def _limitations(report: Report) -> Iterator[str]:
+    data = report.data
+    if data.synthetic:
+        yield "- No real samples were given: nothing here says how well the model does its job."
+    if not data.evaluation.labelled:
+        yield "- Without labels: figures compare with the float model, not with the truth."
+    yield (
+        f"- {data.evaluation.samples} samples were measured on: one of them is "
+        f"{1 / data.evaluation.samples:.2%}, and differences of a few are chance."
+    )
+    yield (
+        "- Figures are from the machine that converted. Integer kernels differ between "
+        "processors, so every device runs the golden vectors before it serves a release."
+    )
+    for target in report.targets:
+        if any(target.changed):
+            yield (
+                f"- {target.target}: {sum(target.changed)} of {data.evaluation.samples} answers "
+                "differ from the float model's; report.html says in which classes."
+            )
+
+
+def _samples(facts: SampleFacts) -> str:
+    labelled = "labelled " if facts.labelled else ""
+    return f"{facts.samples} {labelled}samples of {_text(facts.origin)} (`{facts.digest}`)"
+
+
+def _tensor(spec: TensorSpec) -> str:
+    sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
+    return f"`{_text(spec.name)}` {spec.datatype} [{sizes}]"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"
+
+
+def _text(value: str) -> str:
+    """Text from outside, kept from being Markdown or HTML."""
+    kept = value.replace("`", "'").replace("|", "/").replace("<", "‹").replace(">", "›")
+    return " ".join(kept.split())

@@ -1,0 +1,72 @@
+"""Real inputs of a model: to calibrate with, to measure on, to become golden vectors."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from edgewright_manifests.digest import Digest
+from edgewright_manifests.tensors import Array as Tensor
+from numpy.typing import NDArray
+
+__all__ = ["Labels", "Samples", "Tensor", "Tensors"]
+
+Tensors = Mapping[str, Tensor]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """`count` samples: per model input an array [count, ...] of the input's own dtype.
+
+    Sample i is `x[i:i+1]`, a batch of one. `labels` is int64 [count], the index of the right
+    class, or None. `origin` says in a few words where they came from; `digest` is over the
+    values, so equal samples have equal digests wherever they were stored.
+    """
+
+    inputs: Tensors
+    labels: Labels | None
+    origin: str
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def digest(self) -> Digest:
+        """Over names, dtypes, shapes and values of everything, labels included."""
+        whole = hashlib.sha256()
+        arrays: dict[str, Tensor] = dict(self.inputs)
+        if self.labels is not None:
+            arrays["labels"] = self.labels
+        for name in sorted(arrays):
+            value = np.ascontiguousarray(arrays[name])
+            whole.update(f"{name}:{value.dtype.str}:{value.shape}\n".encode())
+            whole.update(value.tobytes())
+        return "sha256:" + whole.hexdigest()
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """Sample `index` as a batch of one."""
+        return {name: value[index : index + 1] for name, value in self.inputs.items()}
+
+    def take(self, indices: Sequence[int], origin: str) -> "Samples":
+        """These samples, in this order."""
+        rows = np.asarray(indices, dtype=np.intp)
+        return Samples(
+            {name: value[rows] for name, value in self.inputs.items()},
+            None if self.labels is None else self.labels[rows],
+            origin,
+        )
+
+    def row_digests(self) -> list[bytes]:
+        """One digest a sample, over its inputs: equal samples have equal digests."""
+        return [
+            hashlib.sha256(
+                b"".join(value[i].tobytes() for _, value in sorted(self.inputs.items()))
+            ).digest()
+            for i in range(self.count)
+        ]
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (self.sample(index) for index in range(self.count))

@@ -1,0 +1,46 @@
+"""What to open: the file for the engine, and what its variant says that it must be."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright_manifests.bundle import read_unpacked
+from edgewright_manifests.signature import ModelSignature
+from edgewright_manifests.variant import Target
+
+from edgewright_runtime.engine.session import Session, open_session
+from edgewright_runtime.engine.tensors import shown
+from edgewright_runtime.errors import ModelRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One variant on disk. `signature` is None for a bare file, which promises nothing."""
+
+    version: str
+    variant: str
+    target: Target
+    path: Path
+    signature: ModelSignature | None = None
+
+    def open(self, *, threads: int = 1) -> Session:
+        """Load it. Raises BackendUnavailable; ModelRejected also for another signature."""
+        session = open_session(self.target, self.path, threads=threads)
+        if self.signature is not None and session.signature != self.signature:
+            found = shown(session.signature)
+            session.close()
+            raise ModelRejected(
+                self.path, f"takes and gives {found}, its variant says {shown(self.signature)}"
+            )
+        return session
+
+
+def unpacked_artifact(folder: Path) -> Artifact:
+    """The variant unpacked in `folder`. Raises BundleError when it is damaged or incomplete."""
+    variant = read_unpacked(folder)
+    return Artifact(
+        version=variant.version,
+        variant=variant.id,
+        target=variant.target,
+        path=folder / variant.files[0].name,
+        signature=variant.signature,
+    )

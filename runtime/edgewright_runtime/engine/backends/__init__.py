@@ -1,0 +1,1 @@
+"""One module per target; each imports its library only when a model is opened."""

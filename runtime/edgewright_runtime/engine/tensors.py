@@ -1,0 +1,90 @@
+"""Between the protocol's element types and numpy's, and the check of a caller's tensors."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from edgewright_manifests import tensors
+from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
+from edgewright_manifests.tensors import Array as Tensor
+
+from edgewright_runtime.errors import InvalidInput
+
+__all__ = [
+    "DATATYPES",
+    "NUMPY_DTYPES",
+    "Tensor",
+    "all_finite",
+    "check_inputs",
+    "example_inputs",
+    "names",
+    "shown",
+    "shown_side",
+]
+
+NUMPY_DTYPES: Mapping[DataType, np.dtype[Any]] = MappingProxyType(  # Any: differs per entry
+    {**tensors.NUMPY_DTYPES, "BYTES": np.dtype(np.object_)}
+)
+"""BYTES is an object array of `bytes`."""
+
+DATATYPES: Mapping[np.dtype[Any], DataType] = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
+
+_FLOATS = frozenset({"FP16", "FP32", "FP64"})
+
+
+def check_inputs(signature: ModelSignature, inputs: Mapping[str, Tensor]) -> None:
+    """Raise InvalidInput, naming the tensor, unless there is one fitting array per input."""
+    for spec in signature.inputs:
+        array = inputs.get(spec.name)
+        if array is None:
+            given = ", ".join(f"'{name}'" for name in inputs) or "none"
+            raise InvalidInput(f"input '{spec.name}' is missing; given: {given}")
+        if array.dtype != NUMPY_DTYPES[spec.datatype]:
+            have = DATATYPES.get(array.dtype, str(array.dtype))
+            raise InvalidInput(f"input '{spec.name}' is {have}, the model takes {spec.datatype}")
+        if not spec.accepts(array.shape):
+            raise InvalidInput(
+                f"input '{spec.name}' has shape {list(array.shape)}, "
+                f"the model takes {list(spec.shape)}"
+            )
+    if len(inputs) != len(signature.inputs):
+        known = {spec.name for spec in signature.inputs}
+        stray = ", ".join(f"'{name}'" for name in inputs if name not in known)
+        raise InvalidInput(f"the model has no input {stray}; it takes {names(signature.inputs)}")
+
+
+def names(specs: tuple[TensorSpec, ...]) -> str:
+    """The tensors' names, quoted, to show in a message."""
+    return ", ".join(f"'{spec.name}'" for spec in specs)
+
+
+def all_finite(signature: ModelSignature, outputs: Mapping[str, Tensor]) -> bool:
+    """Whether no floating-point output holds a NaN or an infinity."""
+    return all(
+        bool(np.isfinite(outputs[spec.name]).all())
+        for spec in signature.outputs
+        if spec.datatype in _FLOATS
+    )
+
+
+def example_inputs(signature: ModelSignature) -> dict[str, Tensor]:
+    """Zeros (empty strings) for every input, 1 where the caller would choose, to warm up with."""
+    return {
+        spec.name: np.full(
+            [max(size, 1) if size < 0 else size for size in spec.shape],
+            b"" if spec.datatype == "BYTES" else 0,
+            dtype=NUMPY_DTYPES[spec.datatype],
+        )
+        for spec in signature.inputs
+    }
+
+
+def shown(signature: ModelSignature) -> str:
+    """The signature in one line: `x FP32 [-1, 4] -> y FP32 [-1, 3]`."""
+    return f"{shown_side(signature.inputs)} -> {shown_side(signature.outputs)}"
+
+
+def shown_side(specs: tuple[TensorSpec, ...]) -> str:
+    """Inputs or outputs in one line."""
+    return ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)

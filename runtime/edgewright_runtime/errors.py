@@ -1,0 +1,74 @@
+"""Errors of the runtime; each is one line that says what, where and what to do.
+
+RuntimeFault
+├── BackendUnavailable     the library or device for a target is not usable here
+├── ModelRejected          the artifact is damaged, or is not what its variant declares
+├── InvalidInput           the caller's tensors do not fit the model's signature
+├── InferenceFailed        the engine accepted the tensors and then failed
+├── ModelUnknown           no model or version of that name is loaded
+├── Overloaded             the model's queue is full; try again later
+├── DeadlineExceeded       the request waited for longer than it was given
+├── DoorUnavailable        an address or socket cannot be listened on
+└── ControlFault           the serving process does not answer, or not in its protocol
+"""
+
+from pathlib import Path
+
+from edgewright_manifests.errors import EdgewrightError
+
+
+class RuntimeFault(EdgewrightError):
+    """Base of all errors of the runtime."""
+
+
+class BackendUnavailable(RuntimeFault):
+    """The library for a target is missing or broken here."""
+
+    def __init__(self, target: str, reason: str, remedy: str) -> None:
+        self.target = target
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{target}: {reason}; {remedy}")
+
+
+class ModelRejected(RuntimeFault):
+    """An artifact is damaged, or differs from what its variant declares."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+
+class InvalidInput(RuntimeFault):
+    """The caller's tensors do not fit the model's signature; another try needs other tensors."""
+
+
+class InferenceFailed(RuntimeFault):
+    """The engine accepted the tensors and then failed."""
+
+
+class ModelUnknown(RuntimeFault):
+    """No model, version or generation of that name is loaded."""
+
+
+class Overloaded(RuntimeFault):
+    """The model's queue is full: refused at once, so that the caller may go elsewhere."""
+
+
+class DeadlineExceeded(RuntimeFault):
+    """The request was not begun within its deadline."""
+
+
+class DoorUnavailable(RuntimeFault):
+    """An address or socket cannot be listened on."""
+
+
+class ControlFault(RuntimeFault):
+    """The serving process cannot be reached, or does not keep to the control protocol."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a library's error, without line breaks and bounded, to put into ours."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else text[:397] + "..."

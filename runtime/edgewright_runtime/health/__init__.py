@@ -1,0 +1,1 @@
+"""Tells the service manager that the daemon is alive."""

@@ -1,0 +1,127 @@
+"""`edgewright runtime serve`: the server alone for some models, or an enrolled device."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+from edgewright_manifests.errors import UsageError
+from edgewright_manifests.variant import TARGETS
+
+from edgewright_runtime.engine.artifact import Artifact
+from edgewright_runtime.errors import RuntimeFault
+from edgewright_runtime.model_source import open_source
+from edgewright_runtime.server import ServerConfig, Serving, serve
+from edgewright_runtime.serving.http.door import is_loopback
+
+HELP = "serve models over HTTP, alone or as a device of a fleet"
+DEFAULT_HTTP = "127.0.0.1:8000"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See `Command`."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="a bundle, an unpacked variant, or a bare .onnx, .tflite or .xml; may be repeated",
+    )
+    parser.add_argument("--http", metavar="HOST:PORT", help=f"default {DEFAULT_HTTP}")
+    parser.add_argument("--target", choices=TARGETS, help="the variant of a bundle to serve")
+    parser.add_argument("--threads", type=_threads, help="threads per inference (default 1)")
+    parser.add_argument("--control", type=Path, metavar="SOCKET", help="open a control socket too")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="state folder of an enrolled device"
+    )
+    parser.add_argument("--config", type=Path, metavar="F.toml", help="configuration of a device")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See `Command`."""
+    if arguments.state is not None or arguments.config is not None:
+        return _run_device(arguments)
+    if not arguments.model:
+        raise UsageError(
+            "nothing to serve; give --model PATH, or --state DIR of an enrolled device"
+        )
+    address = arguments.http or DEFAULT_HTTP
+    warn_if_open(address)
+    with ExitStack() as unpacked:
+        models: dict[str, Artifact] = {}
+        for word in arguments.model:
+            name, path = _named(word)
+            source = unpacked.enter_context(open_source(path, target=arguments.target))
+            if (name or source.name) in models:
+                raise UsageError(f"two models are called {name or source.name}; use NAME=PATH")
+            models[name or source.name] = source.candidates[0].artifact
+        config = ServerConfig(
+            http=address,
+            control=str(arguments.control) if arguments.control else None,
+            threads=arguments.threads or 1,
+        )
+        uvloop.run(serve(config, models, ready=_announce))
+    return 0
+
+
+def warn_if_open(address: str) -> None:
+    """Say loudly that nobody is kept out. Raises DoorUnavailable for what is no address."""
+    if not is_loopback(address):
+        print(
+            f"WARNING: {address} can be reached from the network, and this server has no TLS "
+            "and asks for no token: whoever reaches it can use the models. Serve on 127.0.0.1 "
+            "behind a proxy that has both, unless you trust everyone on that network.",
+            file=sys.stderr,
+        )
+
+
+def _run_device(arguments: argparse.Namespace) -> int:
+    if arguments.model or arguments.target or arguments.control:
+        raise UsageError(
+            "an enrolled device serves what the fleet assigns: --model, --target and --control "
+            "do not go with --state or --config"
+        )
+    from edgewright_runtime.config import load_config
+    from edgewright_runtime.link.identity import is_enrolled
+    from edgewright_runtime.supervisor import run as supervise
+
+    config = load_config(
+        arguments.config,
+        state_dir=str(arguments.state) if arguments.state else None,
+        http=arguments.http,
+        threads=arguments.threads,
+    )
+    if not is_enrolled(config.state):
+        raise RuntimeFault(
+            f"{config.state}: this device is in no fleet yet; run `edgewright runtime enroll`, "
+            "or serve a bundle of your own with --model PATH"
+        )
+    warn_if_open(config.http)
+    return supervise(config)
+
+
+def _announce(serving: Serving) -> None:
+    for model in serving.repository.models.values():
+        active = model.serving()
+        print(
+            f"serving {model.name} {active.artifact.version} ({active.artifact.variant} on "
+            f"{active.session.placement}) at http://{serving.http}/v2/models/{model.name}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _named(word: str) -> tuple[str | None, Path]:
+    name, separator, path = word.partition("=")
+    if separator and name and "/" not in name:
+        if not path:
+            raise UsageError(f"--model {word}: the path is missing")
+        return name, Path(path)
+    return None, Path(word)
+
+
+def _threads(word: str) -> int:
+    if not word.isdecimal() or not 1 <= int(word[:5]) <= 1024:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of threads (1 to 1024)")
+    return int(word)

@@ -1,0 +1,134 @@
+"""One loaded release of a model, and one attempt to answer a request with it."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgewright_manifests.signature import DYNAMIC, ModelSignature
+
+from edgewright_runtime.engine.artifact import Artifact
+from edgewright_runtime.engine.session import Session
+from edgewright_runtime.engine.tensors import Tensor, all_finite, example_inputs
+from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelRejected, RuntimeFault
+from edgewright_runtime.serving.figures import Figures
+
+INLINE_S = 100e-6
+"""Models quicker than this run on the event loop: a worker thread costs 40 microseconds more."""
+_WARM_RUNS = 5
+_WARM_LIMIT_S = 0.5
+
+
+class LoadedGeneration:
+    """A warm engine session with its figures. Counters are touched on the event loop only."""
+
+    def __init__(self, name: str, artifact: Artifact, session: Session, quick_bytes: int) -> None:
+        self.name = name
+        self.artifact = artifact
+        self.session = session
+        self.signature: ModelSignature = session.signature
+        self.figures = Figures()
+        self._held = 0
+        self._unheld = asyncio.Event()
+        self._quick_bytes = quick_bytes
+
+    def hold(self) -> None:
+        """One more request is in flight."""
+        self._held += 1
+
+    def release(self) -> None:
+        """One request less is in flight."""
+        self._held -= 1
+        if not self._held:
+            self._unheld.set()
+
+    async def drained(self) -> None:
+        """Return when no request is in flight."""
+        while self._held:
+            self._unheld.clear()
+            await self._unheld.wait()
+
+    def is_quick(self, inputs: Mapping[str, Tensor]) -> bool:
+        """Whether these inputs may run on the event loop: no larger than what ran quickly."""
+        return sum(tensor.nbytes for tensor in inputs.values()) <= self._quick_bytes
+
+
+def load_generation(name: str, artifact: Artifact, *, threads: int) -> LoadedGeneration:
+    """Open and warm; takes as long as the engine takes, so not for the event loop.
+
+    Raises BackendUnavailable; ModelRejected for a damaged model, or one that cannot even
+    answer zeros of its own shape.
+    """
+    session = artifact.open(threads=threads)
+    example = example_inputs(session.signature)
+    try:
+        median_s = _warm(session, example)
+    except InferenceFailed as error:
+        if not _shape_is_free(session.signature):
+            session.close()
+            raise ModelRejected(artifact.path, f"fails its first inference: {error}") from error
+        # A size of 1 in a free dimension is our guess, which the model need not like.
+        median_s = INLINE_S
+    size = sum(tensor.nbytes for tensor in example.values())
+    return LoadedGeneration(name, artifact, session, size if median_s < INLINE_S else -1)
+
+
+def _warm(session: Session, example: Mapping[str, Tensor]) -> float:
+    session.run(example)
+    taken: list[float] = []
+    while len(taken) < _WARM_RUNS and sum(taken) < _WARM_LIMIT_S:
+        started = time.perf_counter()
+        session.run(example)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def _shape_is_free(signature: ModelSignature) -> bool:
+    return any(DYNAMIC in spec.shape[1:] for spec in signature.inputs)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What became of one request: outputs by name, or the error for the caller."""
+
+    outputs: Mapping[str, Tensor] | None
+    error: RuntimeFault | None
+    answered_by: LoadedGeneration
+    engine_s: float
+    """Engine time of the generation that answered."""
+    active_failed: bool = False
+    """The active generation failed, or gave NaN or infinity where the fallback did not."""
+
+
+def attempt(
+    active: LoadedGeneration, fallback: LoadedGeneration | None, inputs: Mapping[str, Tensor]
+) -> Attempt:
+    """Run `active`; on probation let `fallback` answer what `active` fails."""
+    if fallback is not None and fallback.signature != active.signature:
+        fallback = None  # a release with other tensors cannot stand in
+    started = time.perf_counter()
+    try:
+        outputs = active.session.run(inputs)
+    except InvalidInput as error:
+        return Attempt(None, error, active, 0.0)
+    except InferenceFailed as error:
+        if fallback is None:
+            return Attempt(None, error, active, 0.0, active_failed=True)
+        return _fall_back(fallback, inputs) or Attempt(None, error, active, 0.0, active_failed=True)
+    taken_s = time.perf_counter() - started
+    if fallback is not None and not all_finite(active.signature, outputs):
+        instead = _fall_back(fallback, inputs)
+        # When the previous release gives no number either, it is the input's doing.
+        if instead is not None and all_finite(fallback.signature, instead.outputs or {}):
+            return instead
+    return Attempt(outputs, None, active, taken_s)
+
+
+def _fall_back(fallback: LoadedGeneration, inputs: Mapping[str, Tensor]) -> Attempt | None:
+    started = time.perf_counter()
+    try:
+        outputs = fallback.session.run(inputs)
+    except (InvalidInput, InferenceFailed):
+        return None
+    return Attempt(outputs, None, fallback, time.perf_counter() - started, active_failed=True)

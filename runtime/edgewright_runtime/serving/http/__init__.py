@@ -1,0 +1,1 @@
+"""The HTTP door: the Open Inference Protocol, version 2, over HTTP/1.1."""

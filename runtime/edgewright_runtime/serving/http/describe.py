@@ -1,0 +1,94 @@
+"""What the server says about itself and its models, in the protocol's documents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgewright_manifests.signature import TensorSpec
+from edgewright_manifests.variant import Target
+
+from edgewright_runtime import __version__
+from edgewright_runtime.serving.generation import LoadedGeneration
+from edgewright_runtime.serving.repository import Repository
+
+# Any: JSON documents on their way out.
+
+_PLATFORMS: Mapping[Target, tuple[str, str]] = {
+    "onnx": ("onnxruntime_onnx", "onnxruntime"),
+    "openvino": ("openvino_ir", "openvino"),
+    "tflite": ("litert_tflite", "litert"),
+}
+"""Platform (`<project>_<format>`, as the protocol wants it) and backend."""
+
+_CONFIG_TYPES = {"BYTES": "TYPE_STRING"}
+
+
+def server_metadata() -> dict[str, Any]:
+    """GET /v2."""
+    return {
+        "name": "edgewright",
+        "version": __version__,
+        "extensions": [
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository(index)",
+        ],
+    }
+
+
+def model_metadata(name: str, generation: LoadedGeneration) -> dict[str, Any]:
+    """GET /v2/models/NAME."""
+    return {
+        "name": name,
+        "versions": [generation.artifact.version],
+        "platform": _PLATFORMS[generation.artifact.target][0],
+        "inputs": [_tensor(spec) for spec in generation.signature.inputs],
+        "outputs": [_tensor(spec) for spec in generation.signature.outputs],
+        "parameters": {
+            "variant": generation.artifact.variant,
+            "placement": generation.session.placement,
+        },
+    }
+
+
+def model_config(name: str, generation: LoadedGeneration) -> dict[str, Any]:
+    """GET /v2/models/NAME/config, Triton's extension; 0 says that shapes include the batch."""
+    platform, backend = _PLATFORMS[generation.artifact.target]
+    return {
+        "name": name,
+        "platform": platform,
+        "backend": backend,
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [_config_tensor(spec) for spec in generation.signature.inputs],
+        "output": [_config_tensor(spec) for spec in generation.signature.outputs],
+    }
+
+
+def repository_index(repository: Repository) -> list[dict[str, str]]:
+    """POST /v2/repository/index, Triton's extension."""
+    found = []
+    for served in repository.models.values():
+        active = served.active
+        if active is None:
+            entry = {"name": served.name, "state": "UNAVAILABLE", "reason": "not switched on yet"}
+        else:
+            entry = {
+                "name": served.name,
+                "version": active.artifact.version,
+                "state": "READY",
+                "reason": "",
+            }
+        found.append(entry)
+    return found
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def _config_tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "data_type": _CONFIG_TYPES.get(spec.datatype, f"TYPE_{spec.datatype}"),
+        "dims": list(spec.shape),
+    }

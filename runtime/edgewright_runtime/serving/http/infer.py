@@ -1,0 +1,230 @@
+"""The body of an inference request to tensors, and outputs to the body of the answer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature, TensorSpec
+
+from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor, names
+from edgewright_runtime.errors import InvalidInput
+from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
+from edgewright_runtime.serving.http.json_tensors import read_json_tensor, write_json_tensor
+from edgewright_runtime.serving.http.messages import JSON, OCTETS, Buffer, Reply
+
+# Any: parsed JSON of unknown shape, which this module checks.
+Parameters = Mapping[str, Any]
+
+_MAX_RANK = 32
+_MAX_COUNT = 1 << 40
+_NOT_OFFERED = ("classification", "shared_memory_region")
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """What the caller wants: tensors in, and which outputs in which form."""
+
+    inputs: Mapping[str, Tensor]
+    id: str | None
+    outputs: Sequence[tuple[TensorSpec, bool]]
+    """Each output with whether it goes as binary data."""
+    timeout_s: float | None
+
+
+def parse_infer(
+    body: bytes, header_length: bytes | None, signature: ModelSignature
+) -> InferRequest:
+    """Parse a request's body; `header_length` is the header Inference-Header-Content-Length.
+
+    Raises InvalidInput for anything that is no request of this protocol for this model.
+    """
+    view = memoryview(body)
+    if header_length is None:
+        document, binary = _document(body), view[:0]
+    else:
+        size = _size(header_length, len(body))
+        if size == 0:
+            return _raw_request(view, signature)
+        document, binary = _document(view[:size]), view[size:]
+    parameters = _parameters(document, "the request")
+    identifier = document.get("id")
+    if identifier is not None and not isinstance(identifier, str):
+        raise InvalidInput("'id' must be a string")
+    return InferRequest(
+        _read_inputs(document.get("inputs"), binary),
+        identifier,
+        _wanted(document.get("outputs"), signature, parameters.get("binary_data_output")),
+        _timeout_s(parameters.get("timeout")),
+    )
+
+
+def write_infer(
+    request: InferRequest, outputs: Mapping[str, Tensor], *, model: str, version: str
+) -> Reply:
+    """The answer with the outputs that the request asked for. Raises InvalidInput."""
+    binary: list[Buffer] = []
+    described = []
+    for spec, is_binary in request.outputs:
+        array = outputs[spec.name]
+        entry: dict[str, Any] = {
+            "name": spec.name,
+            "datatype": spec.datatype,
+            "shape": array.shape,
+        }
+        if is_binary:
+            data = write_binary_tensor(spec.datatype, array)
+            entry["parameters"] = {"binary_data_size": len(data)}
+            binary.append(data)
+        else:
+            entry["data"] = write_json_tensor(spec.name, spec.datatype, array)
+        described.append(entry)
+    document: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id is not None:
+        document["id"] = request.id
+    document["outputs"] = described
+    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not binary:
+        return Reply(200, JSON, (head,))
+    return Reply(
+        200, OCTETS, (head, *binary), b"Inference-Header-Content-Length: %d\r\n" % len(head)
+    )
+
+
+def _document(data: Buffer) -> dict[str, Any]:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the request is no valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidInput("the request must be a JSON object")
+    return document
+
+
+def _size(header: bytes, body_length: int) -> int:
+    text = header.strip()
+    if not text.isdigit() or len(text) > 18 or int(text) > body_length:
+        raise InvalidInput(
+            "Inference-Header-Content-Length must be a number of bytes within the body's "
+            f"{body_length}"
+        )
+    return int(text)
+
+
+def _raw_request(data: memoryview, signature: ModelSignature) -> InferRequest:
+    """The whole body is the only input's data (a Triton extension): its shape is deduced."""
+    if len(signature.inputs) != 1:
+        raise InvalidInput("a raw binary request needs a model with one input")
+    spec = signature.inputs[0]
+    shape = list(spec.shape)
+    if spec.datatype == "BYTES" or shape.count(DYNAMIC) > 1:
+        raise InvalidInput(f"a raw binary request cannot tell the shape of '{spec.name}'")
+    if DYNAMIC in shape:
+        known = math.prod(size for size in shape if size != DYNAMIC)
+        known *= NUMPY_DTYPES[spec.datatype].itemsize
+        shape[shape.index(DYNAMIC)] = len(data) // known if known else 0
+    tensor = read_binary_tensor(spec.name, spec.datatype, tuple(shape), data)
+    wanted = [(output, True) for output in signature.outputs]
+    return InferRequest({spec.name: tensor}, None, wanted, None)
+
+
+def _read_inputs(described: Any, binary: memoryview) -> dict[str, Tensor]:
+    if not isinstance(described, list) or not described:
+        raise InvalidInput("'inputs' must be an array with one object per input")
+    inputs: dict[str, Tensor] = {}
+    position = 0
+    for entry in described:
+        name = _name(entry, "an input")
+        if name in inputs:
+            raise InvalidInput(f"input '{name}' is given twice")
+        datatype, shape = _datatype(name, entry), _shape(name, entry)
+        parameters = _parameters(entry, f"input '{name}'")
+        size = parameters.get("binary_data_size")
+        if size is None:
+            if "data" not in entry:
+                raise InvalidInput(f"input '{name}' has neither data nor binary_data_size")
+            inputs[name] = read_json_tensor(name, datatype, shape, entry["data"])
+            continue
+        if type(size) is not int or not 0 <= size <= len(binary) - position:
+            raise InvalidInput(
+                f"input '{name}': binary_data_size goes beyond the {len(binary)} bytes of "
+                "binary data"
+            )
+        part = binary[position : position + size]
+        inputs[name] = read_binary_tensor(name, datatype, shape, part)
+        position += size
+    if position != len(binary):
+        raise InvalidInput(f"{len(binary) - position} bytes of binary data belong to no input")
+    return inputs
+
+
+def _name(entry: Any, what: str) -> str:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise InvalidInput(f"{what} must be an object with a 'name'")
+    return cast(str, entry["name"])
+
+
+def _datatype(name: str, entry: Mapping[str, Any]) -> DataType:
+    datatype = entry.get("datatype")
+    if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
+        raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(NUMPY_DTYPES)}")
+    return cast(DataType, datatype)
+
+
+def _shape(name: str, entry: Mapping[str, Any]) -> tuple[int, ...]:
+    shape = entry.get("shape")
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_RANK
+        or not all(type(size) is int and size >= 0 for size in shape)
+        or math.prod(shape) > _MAX_COUNT
+        or any(size > _MAX_COUNT for size in shape)
+    ):
+        raise InvalidInput(f"input '{name}': shape must be an array of sizes")
+    return tuple(shape)
+
+
+def _parameters(entry: Mapping[str, Any], what: str) -> Parameters:
+    parameters = entry.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput(f"{what}: 'parameters' must be an object")
+    for word in _NOT_OFFERED:
+        if parameters.get(word):
+            raise InvalidInput(f"{what}: this server does not offer '{word}'")
+    return parameters
+
+
+def _wanted(
+    described: Any, signature: ModelSignature, binary_default: Any
+) -> Sequence[tuple[TensorSpec, bool]]:
+    if not described:
+        if described not in (None, []):
+            raise InvalidInput("'outputs' must be an array with one object per output")
+        return [(spec, binary_default is True) for spec in signature.outputs]
+    if not isinstance(described, list):
+        raise InvalidInput("'outputs' must be an array with one object per output")
+    wanted: list[tuple[TensorSpec, bool]] = []
+    for entry in described:
+        name = _name(entry, "an output")
+        spec = next((spec for spec in signature.outputs if spec.name == name), None)
+        if spec is None:
+            raise InvalidInput(
+                f"the model has no output '{name}'; it gives {names(signature.outputs)}"
+            )
+        if any(other.name == name for other, _ in wanted):
+            raise InvalidInput(f"output '{name}' is asked for twice")
+        asked = _parameters(entry, f"output '{name}'").get("binary_data", binary_default)
+        wanted.append((spec, asked is True))
+    return wanted
+
+
+def _timeout_s(timeout_us: Any) -> float | None:
+    """Triton's request parameter `timeout`, in microseconds."""
+    if timeout_us is None:
+        return None
+    if type(timeout_us) is not int or timeout_us < 0:
+        raise InvalidInput("parameter 'timeout' must be a number of microseconds")
+    return timeout_us / 1e6 if timeout_us else None

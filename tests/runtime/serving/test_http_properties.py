@@ -1,0 +1,148 @@
+"""Whatever bytes come, the parsers give a request or one clear error, and the server goes on."""
+
+import json
+from typing import Any
+
+import numpy as np
+from edgewright_manifests.signature import ModelSignature, TensorSpec
+from edgewright_runtime.engine.tensors import NUMPY_DTYPES
+from edgewright_runtime.errors import InvalidInput
+from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
+from edgewright_runtime.serving.http.infer import InferRequest, parse_infer
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.runtime.serving.running import Running, get, post, read_reply
+
+SIGNATURE = ModelSignature(
+    inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 4)),),
+    outputs=(TensorSpec(name="y", datatype="FP32", shape=(-1, 3)),),
+)
+QUICK = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=12,
+)
+TENSOR = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("x") | JSON,
+        "datatype": st.sampled_from([*NUMPY_DTYPES, "FP31"]) | JSON,
+        "shape": st.lists(st.integers(-2, 5), max_size=4) | st.just([1, 4]) | JSON,
+        "data": st.lists(st.integers(0, 300) | st.floats() | st.booleans(), max_size=8) | JSON,
+        "parameters": st.fixed_dictionaries(
+            {}, optional={"binary_data_size": st.integers(-2, 40) | JSON}
+        )
+        | JSON,
+    },
+)
+REQUEST = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.text(max_size=5) | JSON,
+        "inputs": st.lists(TENSOR, max_size=3) | JSON,
+        "outputs": st.lists(TENSOR, max_size=3) | JSON,
+        "parameters": JSON,
+    },
+)
+
+
+def parsed(body: bytes, header: bytes | None) -> InferRequest | None:
+    """The request, or None for one clear error."""
+    try:
+        return parse_infer(body, header, SIGNATURE)
+    except InvalidInput as error:
+        assert str(error)
+        assert "\n" not in str(error)
+        return None
+
+
+@QUICK
+@given(st.binary(max_size=200), st.none() | st.binary(max_size=6) | st.integers(0, 220))
+def test_any_bytes_parse_or_are_refused(body: bytes, header: bytes | int | None) -> None:
+    found = parsed(body, str(header).encode() if isinstance(header, int) else header)
+    assert found is None or "x" in found.inputs
+
+
+@settings(QUICK, max_examples=600)
+@given(REQUEST, st.binary(max_size=40), st.booleans())
+@example({"inputs": [{"name": "x", "datatype": "BOOL", "shape": [], "data": [[]]}]}, b"", False)
+def test_any_json_of_roughly_the_right_form_parses_or_is_refused(
+    document: dict[str, Any], data: bytes, is_binary: bool
+) -> None:
+    head = json.dumps(document).encode()
+    found = parsed(head + data, str(len(head)).encode() if is_binary else None)
+    if found is not None:
+        for array in found.inputs.values():
+            assert array.dtype in NUMPY_DTYPES.values()
+
+
+@QUICK
+@given(st.sampled_from(list(NUMPY_DTYPES)), st.lists(st.integers(0, 4), max_size=3), st.data())
+def test_binary_tensors_come_back_as_they_went(
+    datatype: Any, shape: list[int], data: st.DataObject
+) -> None:
+    count = int(np.prod(shape))
+    if datatype == "BYTES":
+        array = np.empty(count, np.object_)
+        array[:] = data.draw(st.lists(st.binary(max_size=5), min_size=count, max_size=count))
+    else:
+        dtype = NUMPY_DTYPES[datatype]
+        size = count * dtype.itemsize
+        raw = data.draw(st.binary(min_size=size, max_size=size))
+        array = np.frombuffer(raw, np.uint8 if datatype == "BOOL" else dtype)
+        if datatype == "BOOL":
+            array = array.astype(np.bool_)
+    array = array.reshape(shape)
+    wire = memoryview(bytes(write_binary_tensor(datatype, array)))
+    back = read_binary_tensor("x", datatype, tuple(shape), wire)
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    if datatype == "BYTES":
+        assert back.tolist() == array.tolist()
+    else:
+        assert back.tobytes() == array.tobytes()  # NaN payloads included
+
+
+@settings(QUICK, max_examples=120)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"GET /v2/health/live HTTP/1.1\r\n", b"POST /v2/models/pair/infer HTTP/1.1\r\n",
+                b"Content-Length: 5\r\n", b"Content-Length: x\r\n", b"Expect: 100-continue\r\n",
+                b"Transfer-Encoding: chunked\r\n", b"Inference-Header-Content-Length: 3\r\n",
+                b"Content-Encoding: gzip\r\n", b"Connection: close\r\n", b"Upgrade: h2c\r\n",
+                b"\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", b"\0", b" ", b"{}", b"\x80abc",
+                b"HTTP/1.1",
+            ]
+        )
+        | st.binary(max_size=12),
+        max_size=12,
+    )
+)  # fmt: skip  # a soup of what HTTP is made of
+def test_a_soup_of_http_never_gets_a_500_and_never_stops_the_server(
+    server: Running, soup: list[bytes]
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"".join(soup))
+        connection.shutdown(1)
+        status, _ = read_reply(connection)
+    assert status < 500 or status == 503
+    status, _ = server.exchange(get("/v2/health/live"))
+    assert status == 200
+
+
+@QUICK
+@given(REQUEST)
+def test_a_server_answers_any_json_with_200_or_400(
+    server: Running, document: dict[str, Any]
+) -> None:
+    body = json.dumps(document).encode()
+    status, reply = server.exchange(post("/v2/models/linear-onnx/infer", body))
+    assert status in (200, 400)
+    assert ("error" in json.loads(reply)) == (status == 400)

@@ -1,0 +1,1 @@
+"""Stand-ins for the other machines, behind the real interfaces."""
