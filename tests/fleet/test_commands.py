@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from edgewright_fleet.commands.rollouts import phases
@@ -43,9 +44,8 @@ def test_devices_are_listed_and_shown(fleet: FleetProcess, enrol: Enrol) -> None
     device = enrol(profile="raspberry-pi-5", targets=("tflite",))
     with device.online() as client:
         device.report(client, reason="accuracy 0.31, at least 0.90 promised")
-        wait_for(
-            "the report", lambda: fleet.api("GET", f"/api/v1/devices/{device.name}")[1]["state"]
-        )
+        path = f"/api/v1/devices/{device.name}"
+        wait_for("the report", lambda: fleet.api("GET", path)[1]["state"])
         line = next(
             line
             for line in fleet.command("devices").stdout.splitlines()
@@ -71,12 +71,15 @@ def test_groups_are_made_filled_and_removed(fleet: FleetProcess, enrol: Enrol) -
     assert "pair" not in fleet.command("groups", "delete", "pair").stdout
 
 
-def test_a_command_reaches_the_server_by_its_address(fleet: FleetProcess) -> None:
+def test_a_command_reaches_the_server_by_its_address(fleet: FleetProcess, tmp_path: Path) -> None:
     words = ("fleet", "devices", "--json", "--url", fleet.addresses["operator_url"])
     token, ca = str(fleet.data / "admin-token"), str(fleet.data / "ca.crt")
     json.loads(edgewright(*words, "--token-file", token, "--ca", ca).stdout)
-    refused = edgewright(*words, "--token-file", ca, "--ca", ca, expect=1)
-    assert "admin token is missing or wrong" in refused.stderr
+    (tmp_path / "wrong").write_text("guessed\n")
+    for file, reason in ((str(tmp_path / "wrong"), "missing or wrong"), (ca, "holds no admin")):
+        refused = edgewright(*words, "--token-file", file, "--ca", ca, expect=1)
+        assert reason in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_the_audit_log_verifies_exports_and_proves(

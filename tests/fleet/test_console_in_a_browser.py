@@ -18,8 +18,15 @@ from tests.fleet.simulated_device import SimulatedDevice
 Enrol = Callable[..., SimulatedDevice]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LIMIT_S = 30.0
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-QUIET += ("--disable-component-update", "--disable-sync", "--no-sandbox")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 class Page:

@@ -29,7 +29,7 @@ class Device:
         self.log = folder / f"{name}.log"
         self._order = folder / f"{name}.fault"
         self._config = folder / f"{name}.toml"
-        settings = {"baseline_s": 0.3, "probation_poll_s": 0.05, "poll_s": 300.0} | update
+        settings = {"baseline_s": 0.2, "probation_poll_s": 0.05, "poll_s": 300.0} | update
         self._config.write_text(
             f'state_dir = "{self.state}"\nhttp = "127.0.0.1:0"\nreport_s = 5.0\n[update]\n'
             + "".join(f"{key} = {value}\n" for key, value in settings.items())

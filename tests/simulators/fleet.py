@@ -57,7 +57,7 @@ from tests.simulators.waiting import wait_until
 
 TENANT = "test"
 SECRET = "only-for-tests"
-QUICK = ProbationPolicy(duration_s=0.5, min_requests=0)
+QUICK = ProbationPolicy(duration_s=0.2, min_requests=0)
 """A probation that a test can wait for; without traffic it ends after its duration."""
 
 

@@ -1,6 +1,5 @@
 """JSON in, JSON out, and errors as {"error": "..."} with the right status."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,7 +10,6 @@ from edgewright_manifests.errors import EdgewrightError, ManifestError
 
 from edgewright_fleet.errors import ConflictError, ForbiddenError, UnknownName, UnprocessableError
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,7 +52,7 @@ def whole_number(request: web.Request, name: str, default: int, highest: int) ->
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Our errors by class, HTTP's own by their status; a fault of ours is logged and is 500."""
+    """Our errors by class, HTTP's own by their status; aiohttp logs a fault of ours as 500."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -65,6 +63,3 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except EdgewrightError as error:
         status = next(code for kind, code in _STATUS if isinstance(error, kind))
         return refuse(status, str(error))
-    except Exception:  # the edge of the process: one request must not end the server
-        log.exception("request failed method=%s path=%s", request.method, request.path)
-        return refuse(500, "the fleet server failed; its log says why")

@@ -81,11 +81,13 @@ class FleetClient:
         token_file = Path(arguments.token_file or data / TOKEN_FILE)
         ca = Path(arguments.ca or data / CA_FILE)
         try:
-            token = token_file.read_text().strip()
+            token = token_file.read_text(errors="replace").strip()
         except OSError as error:
             raise UnreachableError(
                 f"{token_file}: cannot be read ({error.strerror}); give --token-file"
             ) from error
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise UnreachableError(f"{token_file}: holds no admin token; give --token-file")
         return cls(url, token, ca, arguments.change_ticket)
 
     def get(self, path: str, kind: type[T]) -> T:

@@ -58,8 +58,8 @@ def enroll(token: str, state_dir: Path, device: str, profile: str) -> None:
     parsed = parse_token(token)
     if is_enrolled(state_dir):
         raise EnrolmentFailed(
-            f"{state_dir}: this device is enrolled already; use another state folder, or remove "
-            f"{state_dir / FOLDER} to join anew"
+            f"{state_dir}: this device is enrolled already; use another state folder to join "
+            "another fleet"
         )
     new = state_dir / NEW
     new.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,8 +91,11 @@ def enroll(token: str, state_dir: Path, device: str, profile: str) -> None:
     documents.write_atomically(new / CA, reply.ca.encode())
     documents.write_atomically(new / RECORD, documents.encode(record))
     place = state_dir / FOLDER
-    if place.exists():
-        shutil.rmtree(place)  # without a record it was no identity
+    # Without a record it was no identity; and what another fleet numbered or signed is void.
+    for leftover in (place, state_dir / "tuf"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for name in ("update.json", "outbox.sqlite", "outbox.sqlite-wal", "outbox.sqlite-shm"):
+        (state_dir / name).unlink(missing_ok=True)
     new.rename(place)
     documents.sync_folder(state_dir)
 

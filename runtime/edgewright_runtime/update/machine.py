@@ -78,11 +78,6 @@ class UpdateEngine:
             # Told again, should the last telling have been cut off; the fleet stores it once.
             self._tell(cursor.now, cursor.now.state, "entered", cursor.now.reason, None)
 
-    @property
-    def cursor(self) -> Cursor:
-        """Where the device is."""
-        return self._cursor.now
-
     def ring(self, generation: int) -> None:
         """The doorbell: somebody says that the director has assignment `generation`."""
         here = self._cursor.now

@@ -21,7 +21,6 @@ from edgewright_runtime.update.preflight import PreflightStopped, PreflightVerdi
 from edgewright_runtime.update.slots import SlotRecord, Slots
 from edgewright_runtime.update.states import Event
 
-Preflight = Callable[[], PreflightVerdict | PreflightStopped]
 MANIFEST = "variant manifest"
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -82,8 +83,27 @@ def shelf(fleet: FleetSimulator, tmp_path_factory: pytest.TempPathFactory) -> Sh
     return Shelf(fleet, tmp_path_factory.mktemp(f"r{next(_NUMBERS)}x"))
 
 
+@pytest.fixture(scope="module")
+def shared(fleet: FleetSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    made = Device("shared", tmp_path_factory.mktemp("shared"))
+    made.enrol(fleet.token())
+    yield made
+    print(made.tail())
+    if made.is_running():
+        made.kill()
+
+
 @pytest.fixture
-def device(make_device: MakeDevice) -> Device:
+def device(shared: Device) -> Device:
+    """A device that goes from test to test, running and at rest."""
+    if not shared.is_running():
+        shared.start()
+    return shared
+
+
+@pytest.fixture
+def fresh(make_device: MakeDevice) -> Device:
+    """A device of the test's own, which has never had a release."""
     made = make_device()
     made.start()
     return made
@@ -94,6 +114,12 @@ def installed(shelf: Shelf, device: Device) -> str:
     version, number = shelf.assign(device)
     shelf.fleet.wait_for(device.name, "idle", number)
     return version
+
+
+def wait_for_event(fleet: FleetSimulator, device: Device, event: str) -> None:
+    """Until an event has come; reports and events go separate ways."""
+    id = f"{device.name}-{event}"
+    wait_until(lambda: id in fleet.events.get(device.name, {}), 10, f"event {id}")
 
 
 def mark_of(device: Device, which: Literal["active", "inactive"]) -> str | None:
@@ -118,8 +144,7 @@ def test_a_switch_under_load_drops_no_request(
             assert report.active.version == version
     assert load.failed == []
     assert load.answered > 50
-    events = fleet.events[device.name]
-    assert events[f"{device.name}-{number}-probation-done"].detail is not None
+    wait_for_event(fleet, device, f"{number}-probation-done")
     assert mark_of(device, "active") == "good"
 
 
@@ -172,31 +197,27 @@ def test_a_reboot_in_probation_commits_without_any_server(
     report = fleet.wait_for(device.name, "idle", number)
     assert report.active is not None
     assert report.active.version == version
-    wait_until(
-        lambda: f"{device.name}-{number}-commit-done" in fleet.events[device.name],
-        10,
-        "the outbox brings what happened meanwhile",
-    )
+    wait_for_event(fleet, device, f"{number}-commit-done")  # the outbox brings it
 
 
 def test_after_a_reboot_in_probation_the_previous_release_stands_behind_again(
-    fleet: FleetSimulator, shelf: Shelf, device: Device
+    fleet: FleetSimulator, shelf: Shelf, fresh: Device
 ) -> None:
-    installed(shelf, device)
-    _, number = shelf.assign(device, "fragile", probation=LONG)
-    fleet.wait_for(device.name, "probation", number)
-    device.kill()
-    device.start()
+    installed(shelf, fresh)
+    _, number = shelf.assign(fresh, "fragile", probation=LONG)
+    fleet.wait_for(fresh.name, "probation", number)
+    fresh.kill()
+    fresh.start()
 
     def has_fallback() -> bool:
-        status = device.status()
+        status = fresh.status()
         return status is not None and {g.role for g in status.generations} == {
             "active",
             "fallback",
         }
 
     wait_until(has_fallback, 20, "there is a fallback")
-    assert infer(device.url(), 100.0)
+    assert infer(fresh.url(), 100.0)
 
 
 def test_a_server_that_dies_in_probation_ends_it(
@@ -311,6 +332,7 @@ def test_a_newer_assignment_takes_the_place_of_one_that_does_not_serve_yet(
         fleet.hold_after = None
     fleet.wait_for(device.name, "idle", number)
     assert device.serves(version)
+    wait_for_event(fleet, device, f"{number}-commit-done")
     assert f"{device.name}-{held}-stage-entered" not in fleet.events[device.name]
 
 
@@ -324,7 +346,7 @@ def test_a_newer_assignment_waits_for_a_probation_to_end(
     version, second = shelf.assign(device)
     fleet.wait_for(device.name, "idle", second)
     assert device.serves(version)
-    assert f"{device.name}-{first}-commit-done" in fleet.events[device.name]
+    wait_for_event(fleet, device, f"{first}-commit-done")
 
 
 def test_the_release_that_serves_is_not_installed_again(
@@ -337,9 +359,7 @@ def test_the_release_that_serves_is_not_installed_again(
     assert report.active is not None
     assert report.active.version == version
     assert dict(fleet.sent) == before
-    wait_until(
-        lambda: f"{device.name}-{number}-metadata-done" in fleet.events[device.name], 10, "told"
-    )
+    wait_for_event(fleet, device, f"{number}-metadata-done")
     assert f"{device.name}-{number}-download-entered" not in fleet.events[device.name]
 
 
@@ -391,30 +411,30 @@ def test_a_refused_assignment_is_not_tried_again(
 
 
 def test_a_first_release_that_is_wrong_leaves_a_device_that_serves_nothing(
-    fleet: FleetSimulator, shelf: Shelf, device: Device
+    fleet: FleetSimulator, shelf: Shelf, fresh: Device
 ) -> None:
-    _, number = shelf.assign(device, "wrong")
-    report = fleet.wait_for(device.name, "failed", number)
+    _, number = shelf.assign(fresh, "wrong")
+    report = fleet.wait_for(fresh.name, "failed", number)
     assert report.active is None
-    assert device.active() is None
-    version, number = shelf.assign(device)
-    fleet.wait_for(device.name, "idle", number)
-    assert device.serves(version)
+    assert fresh.active() is None
+    version, number = shelf.assign(fresh)
+    fleet.wait_for(fresh.name, "idle", number)
+    assert fresh.serves(version)
 
 
 def test_a_slot_that_broke_on_the_disk_is_passed_over_at_the_next_start(
-    fleet: FleetSimulator, shelf: Shelf, device: Device
+    fleet: FleetSimulator, shelf: Shelf, fresh: Device
 ) -> None:
-    older = installed(shelf, device)
-    _, number = shelf.assign(device)
-    fleet.wait_for(device.name, "idle", number)
-    assert device.stop() == 0
-    (device.state / "active" / "model.onnx").write_bytes(b"")
-    device.start()
-    wait_until(lambda: device.serves(older), 20, "the other slot serves")
-    report = fleet.wait_for(device.name, "idle", number)
+    older = installed(shelf, fresh)
+    _, number = shelf.assign(fresh)
+    fleet.wait_for(fresh.name, "idle", number)
+    assert fresh.stop() == 0
+    (fresh.state / "active" / "model.onnx").write_bytes(b"")
+    fresh.start()
+    wait_until(lambda: fresh.serves(older), 20, "the other slot serves")
+    report = fleet.wait_for(fresh.name, "idle", number)
     wait_until(
-        lambda: (r := fleet.last(device.name)) and r.active and r.active.version == older,
+        lambda: (r := fleet.last(fresh.name)) and r.active and r.active.version == older,
         20,
         f"it reports {older}, last {report}",
     )

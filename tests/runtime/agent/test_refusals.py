@@ -106,8 +106,9 @@ def test_a_release_that_is_not_what_it_promises_is_refused_by_preflight(site: Si
     _one_line(report)
     assert report.reason is not None
     assert "preflight refused linear v6 (onnx-float): top-1 agreement 0.00" in report.reason
-    outcomes = {(e.state, e.outcome) for e in site.fleet.events["dev"].values()}
-    assert ("preflight", "refused") in outcomes
+    wait_until(
+        lambda: f"dev-{number}-preflight-refused" in site.fleet.events["dev"], 10, "its event"
+    )
 
 
 def _flip_a_bit(site: Site, bundle: Bundle) -> Callable[[], None]:

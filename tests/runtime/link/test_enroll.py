@@ -95,8 +95,17 @@ def test_the_fleets_refusals_are_told_in_its_words(fleet: FleetSimulator, tmp_pa
     enroll(fleet.token(), tmp_path / "b", "cam-5", "generic")
     with pytest.raises(EnrolmentFailed, match=r"'cam-5' is enrolled \(status 409\)"):
         enroll(fleet.token(), tmp_path / "c", "cam-5", "generic")
-    with pytest.raises(EnrolmentFailed, match="enrolled already; use another state folder"):
+    with pytest.raises(EnrolmentFailed, match="use another state folder to join another fleet"):
         enroll(fleet.token(), tmp_path / "b", "cam-6", "generic")
+
+
+def test_what_another_fleet_left_does_not_count(fleet: FleetSimulator, tmp_path: Path) -> None:
+    (tmp_path / "tuf" / "director").mkdir(parents=True)
+    (tmp_path / "update.json").write_text('{"settled": 40}')
+    (tmp_path / "outbox.sqlite").touch()
+    (tmp_path / "slots").mkdir()
+    enroll(fleet.token(), tmp_path, "cam-10", "generic")
+    assert {path.name for path in tmp_path.iterdir()} == {"identity", "slots"}
 
 
 def test_a_fleet_that_is_away_is_told(fleet: FleetSimulator, tmp_path: Path) -> None:

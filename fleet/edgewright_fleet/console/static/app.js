@@ -64,7 +64,7 @@ function render() {
   const online = here.filter((device) => device.online).length;
   const running = state.rollouts.filter((status) => status.rollout.state === "running").length;
   document.getElementById("summary").textContent =
-    `${online} of ${here.length} devices online · ${state.releases.length} releases · ${running ? `${running} rollout running` : "no rollout running"}`;
+    `${online} of ${many(here.length, "device")} online · ${many(state.releases.length, "release")} · ${running ? many(running, "rollout") : "no rollout"} running`;
 }
 
 async function load(topics) {
@@ -90,6 +90,8 @@ function listen() {
     if (topics.length) attempt(() => load(topics));
   };
 }
+
+const many = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 function applyTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
