@@ -2,39 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
 from edgewright_fleet.api.auth import CALLER, Caller
+from edgewright_fleet.journal import Journal
 
 T = TypeVar("T")
-
-
-class OperationRecord(Protocol):
-    """An operation whose `before` record is written."""
-
-    def add_resources(self, *resources: str) -> None:
-        """Name further things that the operation touched."""
-
-
-class Journal(Protocol):
-    """The audit log, as far as the API writes to it."""
-
-    def operation(
-        self,
-        operation: str,
-        *,
-        user: str,
-        command: str = "",
-        resources: Sequence[str] = (),
-        change_ticket: str | None = None,
-        rollback_available: bool = False,
-        model: tuple[str, str] | None = None,
-        detail: str | None = None,
-    ) -> AbstractContextManager[OperationRecord]:
-        """Record before, and after with outcome, error and duration; errors pass through."""
 
 
 def caller_of(request: web.Request) -> Caller:

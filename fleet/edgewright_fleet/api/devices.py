@@ -7,11 +7,12 @@ from aiohttp import web
 from edgewright_manifests.documents import Document
 from edgewright_manifests.messages import EnrolmentRequest, Telemetry
 
-from edgewright_fleet.api.calls import Journal, caller_of, perform
+from edgewright_fleet.api.calls import caller_of, perform
 from edgewright_fleet.api.changes import Changes
 from edgewright_fleet.api.replies import read, reply, whole_number
 from edgewright_fleet.api.views import DeviceView, view_device
 from edgewright_fleet.devices import Enrolment, Revocation
+from edgewright_fleet.journal import Journal
 from edgewright_fleet.store import Assignments, Devices, Events
 
 _DAY_S = 86_400.0

@@ -7,9 +7,10 @@ from aiohttp import web
 from edgewright_manifests.documents import Document
 from edgewright_manifests.topics import check_name
 
-from edgewright_fleet.api.calls import Journal, perform
+from edgewright_fleet.api.calls import perform
 from edgewright_fleet.api.changes import Changes
 from edgewright_fleet.api.replies import read, reply
+from edgewright_fleet.journal import Journal
 from edgewright_fleet.store import Groups
 
 

@@ -10,10 +10,10 @@ from edgewright_fleet import __version__
 from edgewright_fleet.api import audit, devices, groups, releases, rollouts, stream
 from edgewright_fleet.api.audit import AuditReader
 from edgewright_fleet.api.auth import Gatekeeper, authentication
-from edgewright_fleet.api.calls import Journal
 from edgewright_fleet.api.changes import Changes
 from edgewright_fleet.api.replies import errors_as_json, reply
 from edgewright_fleet.devices import Enrolment, Revocation
+from edgewright_fleet.journal import Journal
 from edgewright_fleet.releases import ReleaseIntake, Signing
 from edgewright_fleet.rollouts.operations import RolloutOperations
 from edgewright_fleet.store import Assignments, Blobs, Devices, Events, Groups, Releases

@@ -6,10 +6,11 @@ from aiohttp import web
 from edgewright_manifests.digest import Digest
 from edgewright_manifests.documents import Document
 
-from edgewright_fleet.api.calls import Journal, caller_of, perform
+from edgewright_fleet.api.calls import caller_of, perform
 from edgewright_fleet.api.changes import Changes
 from edgewright_fleet.api.replies import read, reply
 from edgewright_fleet.api.views import view_release
+from edgewright_fleet.journal import Journal
 from edgewright_fleet.releases import NewRelease, ReleaseIntake, Signing
 from edgewright_fleet.store import Blobs, Releases
 

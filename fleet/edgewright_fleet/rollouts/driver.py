@@ -18,6 +18,7 @@ from edgewright_fleet.errors import (
     UnknownName,
     UnprocessableError,
 )
+from edgewright_fleet.journal import Journal
 from edgewright_fleet.rollouts import rules
 from edgewright_fleet.rollouts.model import (
     Member,
@@ -27,7 +28,7 @@ from edgewright_fleet.rollouts.model import (
     RolloutDevice,
     RolloutState,
 )
-from edgewright_fleet.rollouts.ports import Clock, Director, Journal, RolloutStore
+from edgewright_fleet.rollouts.ports import Clock, Director, RolloutStore
 from edgewright_fleet.rollouts.rules import Decision, Verdict
 
 LOG = logging.getLogger(__name__)

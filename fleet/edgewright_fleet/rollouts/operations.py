@@ -9,6 +9,7 @@ import msgspec
 from edgewright_manifests.topics import check_name
 
 from edgewright_fleet.errors import ConflictError
+from edgewright_fleet.journal import Journal, OperationRecord
 from edgewright_fleet.rollouts import rules, transitions
 from edgewright_fleet.rollouts.model import (
     NewRollout,
@@ -20,7 +21,7 @@ from edgewright_fleet.rollouts.model import (
     RolloutStatus,
 )
 from edgewright_fleet.rollouts.order import check_phases
-from edgewright_fleet.rollouts.ports import Clock, Journal, OperationRecord, RolloutStore
+from edgewright_fleet.rollouts.ports import Clock, RolloutStore
 
 _Changed = tuple[Rollout, Sequence[RolloutDevice]]
 

@@ -5,7 +5,6 @@ All calls may block (SQL, signing, fsync): the driver makes them in a worker thr
 
 import datetime
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 from edgewright_fleet.rollouts.model import AssignmentOrder, Member, Rollout, RolloutDevice
@@ -59,28 +58,3 @@ class Director(Protocol):
         it: the driver then records it as failed; a restore is tried again later, but not
         after UnknownName or UnprocessableError (the device is gone or revoked).
         """
-
-
-class OperationRecord(Protocol):
-    """An operation whose `before` record is written; the `after` record follows at the end."""
-
-    def add_resources(self, *resources: str) -> None:
-        """Name further things that the operation touched."""
-
-
-class Journal(Protocol):
-    """Where each transition is recorded before and after (audit.log.AuditLog fits)."""
-
-    def operation(
-        self,
-        operation: str,
-        *,
-        user: str,
-        command: str = "",
-        resources: Sequence[str] = (),
-        change_ticket: str | None = None,
-        rollback_available: bool = False,
-        model: tuple[str, str] | None = None,
-        detail: str | None = None,
-    ) -> AbstractContextManager[OperationRecord]:
-        """Record before, and after with outcome, error and duration; errors pass through."""
