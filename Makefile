@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 
-.PHONY: help setup demo test test-long lint format bench clean
+.PHONY: help setup demo test test-long lint format bench bench-runtime bench-converter clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,12 @@ format: setup ## Let ruff write the formatting
 
 bench: setup ## The benchmarks behind docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
+
+bench-runtime: setup ## Those of the runtime's doors (gRPC's needs h2load, Debian's nghttp2-client)
+	@$(BIN)/python -m benchmarks serving local grpc
+
+bench-converter: setup ## The converter on real models out of packages; well over ten minutes
+	@$(BIN)/python -m benchmarks.bench_converter --write
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .venv-* demo-run build

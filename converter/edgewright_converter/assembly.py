@@ -7,7 +7,7 @@ from edgewright_manifests.digest import Digest
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import Target
 
-from edgewright_converter.candidate import Candidate
+from edgewright_converter.candidate import Candidate, Latency
 from edgewright_converter.frontend import OnnxSource
 from edgewright_converter.held_out import SampleSplit
 from edgewright_converter.measure import Reference
@@ -143,7 +143,6 @@ def _target(result: TargetResult, reference: Reference) -> TargetReport:
 
 
 def _candidate(candidate: Candidate, reason: str) -> CandidateReport:
-    latency = candidate.latency
     return CandidateReport(
         recipe=candidate.artifact.recipe,
         precision=candidate.artifact.precision,
@@ -151,12 +150,16 @@ def _candidate(candidate: Candidate, reason: str) -> CandidateReport:
         reason=reason,
         size_bytes=candidate.artifact.size_bytes,
         quality=candidate.quality,
-        latency=LatencyFacts(
-            us_p50=round(latency.us_p50, 2),
-            us_p90=round(latency.us_p90, 2),
-            runs=latency.runs,
-            speed_up=round(1 / latency.ratio_to_float, 3),
-        ),
+        latency=None if candidate.latency is None else _latency(candidate.latency),
+    )
+
+
+def _latency(latency: Latency) -> LatencyFacts:
+    return LatencyFacts(
+        us_p50=round(latency.us_p50, 2),
+        us_p90=round(latency.us_p90, 2),
+        runs=latency.runs,
+        speed_up=round(1 / latency.ratio_to_float, 3),
     )
 
 

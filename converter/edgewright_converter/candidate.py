@@ -49,7 +49,8 @@ class Candidate:
 
     artifact: Artifact
     quality: Quality
-    latency: Latency
+    latency: Latency | None
+    """None where nothing on this machine can run the target."""
     predictions: tuple[int, ...]
     """Arg-max per held-out sample where the model classifies, else empty."""
 
@@ -91,3 +92,5 @@ class RecipeSource:
     """The source at opset 17 or newer, for libraries that quantize ONNX."""
     quantizable_problem: str
     """Why `quantizable_onnx` is None; else empty."""
+    source_onnx: bytes
+    """What the float artifact was written from, for recipes that write it again."""

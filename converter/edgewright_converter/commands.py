@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=[*TARGETS, _ALL],
         metavar="T",
-        help="onnx, openvino, tflite or all (default: all); may be given several times",
+        help="onnx, openvino, tflite, coreml, tensorrt or all (default: all); "
+        "may be given several times",
     )
     parser.add_argument(
         "--calibration",
@@ -76,6 +77,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {gates.min_snr_db:.0f})",
     )
     parser.add_argument(
+        "--max-latency-ms",
+        type=float,
+        metavar="MS",
+        help="longest median inference, batch 1, one thread, measured here",
+    )
+    parser.add_argument(
+        "--max-size", type=int, metavar="BYTES", help="largest artifact, all its files together"
+    )
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        metavar="NAME=1,3,48,320",
+        help="size of an input with dynamic axes (default: the samples'); the first is the batch, "
+        "which stays as it is; may be given several times",
+    )
+    parser.add_argument(
         "--golden",
         type=int,
         default=64,
@@ -101,7 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright_converter.progress import Progress
     from edgewright_converter.report.table import render_table
 
-    done = convert(request, Progress(STAGES), datetime.datetime.now(datetime.UTC))
+    progress = Progress(STAGES)
+    with progress.interruptible():
+        done = convert(request, progress, datetime.datetime.now(datetime.UTC))
     if arguments.json:
         print(encode(done.report).decode())
     else:
@@ -122,6 +142,10 @@ def _request(arguments: argparse.Namespace) -> ConversionRequest:
                 f"--{option.replace('_', '-')} {getattr(arguments, option)}: expected 0 to 1 "
                 "(0.01 is one point)"
             )
+    for option in ("max_latency_ms", "max_size"):
+        limit = getattr(arguments, option)
+        if limit is not None and not limit > 0:
+            raise UsageError(f"--{option.replace('_', '-')} {limit}: expected more than 0")
     name = arguments.name or re.sub(r"[^A-Za-z0-9._-]", "-", arguments.model.stem)
     try:
         check_name("model name", name)
@@ -139,11 +163,25 @@ def _request(arguments: argparse.Namespace) -> ConversionRequest:
         calibration=arguments.calibration,
         evaluation=arguments.evaluate,
         precision=arguments.precision,
-        gates=Gates(arguments.max_accuracy_drop, arguments.min_agreement, arguments.min_snr),
+        gates=Gates(
+            arguments.max_accuracy_drop,
+            arguments.min_agreement,
+            arguments.min_snr,
+            arguments.max_latency_ms,
+            arguments.max_size,
+        ),
+        input_sizes=tuple(_input_sizes(text) for text in arguments.input_shape),
         golden=arguments.golden,
         replace=arguments.force,
         license=arguments.license,
     )
+
+
+def _input_sizes(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    if not name or not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", sizes) or "0" in sizes.split(","):
+        raise UsageError(f"--input-shape {text}: expected NAME=1,3,48,320")
+    return name, tuple(int(size) for size in sizes.split(","))
 
 
 def _targets(words: list[str]) -> tuple[tuple[Target, ...], bool]:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,15 +12,20 @@ from edgewright_manifests.digest import digest_of
 from edgewright_manifests.documents import encode
 from edgewright_manifests.golden import GoldenVectors, write_golden
 from edgewright_manifests.signature import ModelSignature
-from edgewright_manifests.variant import Target
+from edgewright_manifests.variant import Constraints, Target
+from edgewright_runtime.engine import Session
 
 from edgewright_converter.assembly import assemble_measurements, assemble_report
-from edgewright_converter.candidate import Artifact
+from edgewright_converter.candidate import Artifact, RecipeSource
+from edgewright_converter.emit.coreml import coreml_problem, emit_coreml
 from edgewright_converter.emit.onnx_model import emit_onnx
 from edgewright_converter.emit.openvino import emit_openvino
+from edgewright_converter.emit.tensorrt import CONSTRAINTS as TENSORRT
+from edgewright_converter.emit.tensorrt import emit_tensorrt
 from edgewright_converter.emit.tflite import write_tflite
 from edgewright_converter.errors import ConverterError, SampleError, TargetRefused
-from edgewright_converter.frontend import read_onnx
+from edgewright_converter.fixed_size import fix_asked_sizes, fix_sample_sizes
+from edgewright_converter.frontend import OnnxSource, read_onnx
 from edgewright_converter.held_out import SampleSplit, check_batch_axis, draw_golden, split_samples
 from edgewright_converter.measure import Reference, run_samples
 from edgewright_converter.noise import forbid_telemetry, silenced
@@ -55,25 +60,26 @@ def convert(request: ConversionRequest, progress: Progress, now: datetime.dateti
     """
     forbid_telemetry()
     _check_free(request)
+    request, missing = _without_missing_extras(request)
     with (
         TemporaryDirectory(prefix="edgewright-") as name,
         BundleWriter(request.name, request.version) as bundle,
     ):
         folder = Path(name)
         progress.stage(f"reading {request.model.name} and the samples")
-        source = read_onnx(request.model)
+        source, split, size_notes = _read(request, folder)
         session = open_source(source, request.model, folder)
         try:
             signature = session.signature
             check_batch_axis(signature)
-            split = _read_samples(request, signature)
             progress.stage(f"the float model on {split.evaluation.count} held-out samples")
             reference = Reference(run_samples(session, split.evaluation), split.evaluation.labels)
         finally:
             session.close()
         _check_labels(request, reference)
         prepared = prepare(source, signature, split.evaluation, reference.outputs, folder)
-        for note in (*prepared.notes, *_split_warnings(split)):
+        prepared = replace(prepared, notes=(*size_notes, *prepared.notes))
+        for note in (*prepared.notes, *_split_warnings(split), *missing):
             progress.warn(note)
         golden, rows = _golden(split.evaluation, reference, request.golden)
         bench = Bench(
@@ -96,6 +102,29 @@ def convert(request: ConversionRequest, progress: Progress, now: datetime.dateti
     return Conversion(request.out, open_bundle(request.out).digest, report)
 
 
+def _read(
+    request: ConversionRequest, folder: Path
+) -> tuple[OnnxSource, SampleSplit, tuple[str, ...]]:
+    """The source in the size of the samples, the samples, and notes about the size."""
+    source = read_onnx(request.model)
+
+    def reopen(model: OnnxSource) -> Session:
+        return open_source(model, request.model, folder)
+
+    if request.input_sizes:
+        session = reopen(source)
+        session.close()
+        source = fix_asked_sizes(source, session.signature, dict(request.input_sizes))
+    session = reopen(source)
+    try:
+        check_batch_axis(session.signature)
+        split = _read_samples(request, session.signature)
+        fixed, notes = fix_sample_sizes(source, session, split.evaluation, request.model, reopen)
+    finally:
+        session.close()
+    return fixed, split, notes
+
+
 def _check_free(request: ConversionRequest) -> None:
     """Before minutes of work, what BundleWriter.commit would say after them."""
     out = request.out
@@ -105,6 +134,22 @@ def _check_free(request: ConversionRequest) -> None:
         raise ConverterError(f"{out}: exists already; give another --out, or add --force")
     if not (out / "oci-layout").is_file():
         raise ConverterError(f"{out}: exists and is no bundle, so --force does not replace it")
+
+
+def _without_missing_extras(
+    request: ConversionRequest,
+) -> tuple[ConversionRequest, tuple[str, ...]]:
+    """With `--target all` a target whose extra is not installed is not asked for; a note says so.
+
+    Raises TargetRefused for one that was named.
+    """
+    problem = coreml_problem() if "coreml" in request.targets else ""
+    if not problem:
+        return request, ()
+    if not request.all_targets:
+        raise TargetRefused("coreml", problem)
+    kept = tuple(target for target in request.targets if target != "coreml")
+    return replace(request, targets=kept), (f"coreml is left out: {problem}",)
 
 
 def _emit_tflite(data: bytes) -> Artifact:
@@ -122,8 +167,13 @@ EMITTERS: Mapping[Target, Callable[[bytes], Artifact]] = {
     "onnx": emit_onnx,
     "openvino": emit_openvino,
     "tflite": _emit_tflite,
+    "coreml": emit_coreml,
+    "tensorrt": emit_tensorrt,
 }
 """ONNX bytes -> the float artifact. A new target is one line here and one in RECIPES."""
+
+
+_CONSTRAINTS: Mapping[Target, Constraints] = {"tensorrt": TENSORRT}
 
 
 def _convert_targets(
@@ -137,7 +187,14 @@ def _convert_targets(
             plain = EMITTERS[target](prepared.simplified)
             results.append(
                 convert_target(
-                    plain, prepared.quantizable, prepared.quantizable_problem, bench, progress
+                    RecipeSource(
+                        plain,
+                        prepared.quantizable,
+                        prepared.quantizable_problem,
+                        prepared.simplified,
+                    ),
+                    bench,
+                    progress,
                 )
             )
         except TargetRefused as error:
@@ -213,6 +270,7 @@ def _fill(
             files=dict(artifact.files),
             quality=result.shipped.quality,
             tolerance=result.tolerance,
+            constraints=_CONSTRAINTS.get(result.target, Constraints()),
             golden=vectors,
             shared=shared,
         )

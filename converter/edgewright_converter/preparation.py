@@ -88,7 +88,9 @@ def _difference(
         finally:
             session.close()
     except EdgewrightError as error:
-        return f"its result cannot be run: {error}"
+        # The engine names a scratch file that is gone by the time anyone reads this.
+        reason = str(error).replace(f"{path}: ", "").replace(str(path), "the result")
+        return f"its result cannot be run: {reason}"
     if similar_db < _SAME_SNR_DB:
         return f"its result answers differently ({similar_db:.1f} dB SNR)"
     return ""

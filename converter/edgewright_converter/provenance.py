@@ -9,7 +9,8 @@ from edgewright_converter.report.document import Provenance
 
 _TOOLS = (
     "edgewright-converter", "edgewright-runtime", "edgewright-manifests", "onnx", "onnxsim",
-    "onnxruntime", "openvino", "nncf", "ai-edge-litert", "ai-edge-quantizer", "numpy",
+    "onnxruntime", "openvino", "nncf", "ai-edge-litert", "ai-edge-quantizer",
+    "coremltools", "numpy",
 )  # fmt: skip  # whatever can change a byte of an artifact
 
 

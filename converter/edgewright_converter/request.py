@@ -8,7 +8,7 @@ from edgewright_manifests.variant import Target
 
 WantedPrecision = Literal["auto", "int8", "fp16", "float"]
 
-IMPLEMENTED_TARGETS: tuple[Target, ...] = ("onnx", "openvino", "tflite")
+IMPLEMENTED_TARGETS: tuple[Target, ...] = ("onnx", "openvino", "tflite", "coreml", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ class Gates:
     min_snr_db: float = 15.0
     """Without labels and classes: signal to noise of all outputs. Good int8 files measured
     15 to 35 dB on seven public models, ruined ones under 9."""
+    max_latency_ms: float | None = None
+    """Median of batch 1 on one thread of this machine."""
+    max_size_bytes: int | None = None
+    """All files of a variant together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class ConversionRequest:
     evaluation: Path | None = None
     precision: WantedPrecision = "auto"
     gates: Gates = Gates()
+    input_sizes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Sizes for the dynamic axes of inputs, batch first; the samples decide the others."""
     golden: int = 64
     """Samples in the golden vectors: 2 of 64 is a 3 % step, and a device checks 64 small
     inputs within a second."""

@@ -1,7 +1,7 @@
 """Makes and measures all candidates of one target."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,22 +10,39 @@ from edgewright_manifests.errors import EdgewrightError
 from edgewright_manifests.golden import GoldenVectors
 from edgewright_manifests.signature import ModelSignature, TensorSpec
 from edgewright_manifests.tensors import Array
-from edgewright_manifests.variant import Target, Tolerance
+from edgewright_manifests.variant import Precision, Target, Tolerance
 from edgewright_runtime.engine import Session, open_session
 
-from edgewright_converter.candidate import Artifact, Candidate, Failure, Recipe, RecipeSource
+from edgewright_converter.candidate import (
+    Artifact,
+    Candidate,
+    Failure,
+    Latency,
+    Recipe,
+    RecipeSource,
+)
 from edgewright_converter.errors import ConverterError, RecipeFailed, TargetRefused
 from edgewright_converter.measure import Evaluation, Reference, evaluate, measure_latency
+from edgewright_converter.measure.mil_evaluator import open_package
 from edgewright_converter.noise import silenced
 from edgewright_converter.progress import Progress
 from edgewright_converter.quantize.recipes import recipes_for
-from edgewright_converter.quantize.selection import MIN_FLOAT_SNR_DB, choose
+from edgewright_converter.quantize.selection import (
+    MIN_FLOAT_SNR_DB,
+    choose,
+    cost_problem,
+    gate_problem,
+)
 from edgewright_converter.request import Gates, WantedPrecision
 from edgewright_converter.samples import Samples
 from edgewright_converter.tolerance import tolerance_for
 
 _LATENCY_BUDGET_S = 2.0
 """Per target: 300 rounds of a 1 ms model, and still 5 rounds of one that takes 50 ms."""
+
+
+_AUTO: Mapping[Target, tuple[Precision, ...]] = {"coreml": ("fp16", "int8")}
+"""What `--precision auto` looks for, where it is not INT8: Apple's fast units compute in FP16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +86,20 @@ class _Opened:
     evaluation: Evaluation
 
 
-def convert_target(
-    float_artifact: Artifact,
-    quantizable_onnx: bytes | None,
-    quantizable_problem: str,
-    bench: Bench,
-    progress: Progress,
-) -> TargetResult:
+def convert_target(source: RecipeSource, bench: Bench, progress: Progress) -> TargetResult:
     """Try every recipe of one target on one set of samples, and choose.
 
     Raises TargetRefused when the float form is wrong, or when a precision that was asked for
     by name does not pass the gates.
     """
-    target = float_artifact.target
-    source = RecipeSource(float_artifact, quantizable_onnx, quantizable_problem)
+    target = source.float_artifact.target
     with contextlib.ExitStack() as opened:
-        plain = _open_float(float_artifact, bench, opened)
+        plain = _open_float(source.float_artifact, bench, opened)
         tried: list[_Opened] = []
         failures: list[Failure] = []
         for recipe in _wanted_recipes(target, bench):
+            if recipe.precision == "mixed" and _any_passes(tried, bench):
+                continue  # Layers are kept in float only where all INT8 loses too much.
             progress.step(f"{target}: {recipe.name}")
             try:
                 artifact = recipe.build(source, bench.calibration)
@@ -96,11 +108,15 @@ def convert_target(
                 failures.append(Failure(recipe.precision, recipe.name, error.reason))
             except _Unusable as error:
                 failures.append(Failure(recipe.precision, recipe.name, str(error)))
-        progress.step(f"{target}: latency of {1 + len(tried)} candidates")
+        if target not in _EVALUATED:
+            progress.step(f"{target}: latency of {1 + len(tried)} candidates")
         candidates = _time([plain, *tried], bench)
         choice = choose(candidates[0], candidates[1:], bench.gates)
+        cost = cost_problem(candidates[0], bench.gates)
     winner = 0 if choice.winner is None else choice.winner + 1
     note = _note(bench, candidates, choice.reasons, failures) if winner == 0 else ""
+    if winner == 0 and cost:
+        raise TargetRefused(target, f"float has a {cost}; {note or 'nothing smaller was tried'}")
     if winner == 0 and bench.precision in ("int8", "fp16"):
         raise TargetRefused(
             target, f"{note}; widen the gate, or ask for --precision auto, which ships float then"
@@ -126,12 +142,22 @@ class _Unusable(ConverterError):
     """The engine refuses an artifact, or what it answers cannot be judged."""
 
 
+def _any_passes(tried: Sequence[_Opened], bench: Bench) -> bool:
+    return any(not gate_problem(item.evaluation.quality, bench.gates) for item in tried)
+
+
 def _wanted_recipes(target: Target, bench: Bench) -> Sequence[Recipe]:
-    if bench.precision == "fp16":
-        return recipes_for(target, "fp16")
-    if bench.precision == "float" or bench.calibration is None:
+    if bench.precision == "float":
         return ()
-    return recipes_for(target, "int8")
+    wanted = (
+        _AUTO.get(target, ("int8", "mixed")) if bench.precision == "auto" else (bench.precision,)
+    )
+    return [
+        recipe
+        for precision in wanted
+        for recipe in recipes_for(target, precision)
+        if bench.calibration is not None or not recipe.needs_calibration
+    ]
 
 
 def _open_float(artifact: Artifact, bench: Bench, opened: contextlib.ExitStack) -> _Opened:
@@ -156,7 +182,7 @@ def _open(artifact: Artifact, bench: Bench, opened: contextlib.ExitStack, label:
     path = artifact.write(bench.folder / f"{artifact.target}-{label}")
     try:
         with silenced():
-            session = open_session(artifact.target, path, threads=1)
+            session = _EVALUATED.get(artifact.target, _open_engine)(artifact.target, path)
         opened.callback(session.close)
         _check_signature(session.signature, bench.signature)
         return _Opened(artifact, session, evaluate(session, bench.evaluation, bench.reference))
@@ -164,6 +190,25 @@ def _open(artifact: Artifact, bench: Bench, opened: contextlib.ExitStack, label:
     except EdgewrightError as error:
         # They name a scratch file that is gone by the time anyone reads this.
         raise _Unusable(str(error).replace(f"{path}: ", "")) from error
+
+
+def _open_engine(target: Target, path: Path) -> Session:
+    return open_session(target, path, threads=1)
+
+
+def _open_evaluator(_: Target, path: Path) -> Session:
+    return open_package(path)
+
+
+def _open_as_onnx(_: Target, path: Path) -> Session:
+    return open_session("onnx", path, threads=1)
+
+
+_EVALUATED: Mapping[Target, Callable[[Target, Path], Session]] = {
+    "coreml": _open_evaluator,
+    "tensorrt": _open_as_onnx,
+}
+"""Targets that nothing here can run: an evaluator gives their outputs, and nobody their latency."""
 
 
 def _check_signature(found: ModelSignature, wanted: ModelSignature) -> None:
@@ -182,9 +227,10 @@ def _key(spec: TensorSpec) -> tuple[str, str, int]:
 
 
 def _time(opened: Sequence[_Opened], bench: Bench) -> list[Candidate]:
-    latencies = measure_latency(
-        [item.session for item in opened], bench.evaluation, budget_s=_LATENCY_BUDGET_S
-    )
+    sessions = [item.session for item in opened]
+    latencies: Sequence[Latency | None] = [None] * len(opened)
+    if opened[0].artifact.target not in _EVALUATED:
+        latencies = measure_latency(sessions, bench.evaluation, budget_s=_LATENCY_BUDGET_S)
     return [
         Candidate(item.artifact, item.evaluation.quality, latency, item.evaluation.predictions)
         for item, latency in zip(opened, latencies, strict=True)
@@ -200,7 +246,7 @@ def _note(
     """Why nothing smaller than float ships although it was looked for."""
     if bench.precision == "float":
         return ""
-    if bench.precision == "auto" and bench.calibration is None:
+    if bench.precision == "auto" and bench.calibration is None and not (reasons or failures):
         return "INT8 needs samples; give --calibration"
     if reasons:
         nearest = max(

@@ -25,6 +25,8 @@ LIVE_CLIENT = Path(__file__).with_name("live_client.py")
 
 DEVICES = {"gateway-1": "x86-gateway", "pi-1": "raspberry-pi-5", "box-1": "generic"}
 """Device name -> profile; each profile prefers another engine."""
+TARGETS = ("--target", "onnx", "--target", "openvino", "--target", "tflite")
+"""Those that this machine can run; Core ML and TensorRT would be written too."""
 FIRST = ("--canary", "0", "--probation", "1", "--min-requests", "0")
 """Nothing is served yet, so there is nothing to be careful about and no traffic to judge by."""
 CANARY = ("--canary", "1", "--probation", "6", "--min-requests", "40", "--max-latency-ratio", "1.5")
@@ -49,7 +51,8 @@ class Demo:
         for version, model in (("1", "v1"), ("2", "v2"), ("4", "v4-dense")):
             self.programs.run(
                 "convert", str(MODELS / f"{model}.onnx"), "--name", "fashion",
-                "--release-version", version, *samples, *held_out, "--out", f"v{version}.bundle",
+                "--release-version", version, *TARGETS, *samples, *held_out,
+                "--out", f"v{version}.bundle",
             )  # fmt: skip  # reads as the command line that it is
         self.programs.run("bundle", "check", "v2.bundle")
 
@@ -57,7 +60,7 @@ class Demo:
         """v3 was built by hand around the converter, with the figure from somebody's notebook."""
         self.programs.run(
             "convert", str(MODELS / "v3.onnx"), "--name", "fashion", "--precision", "float",
-            "--release-version", "3", "--out", "v3-unmeasured.bundle",
+            "--release-version", "3", *TARGETS, "--out", "v3-unmeasured.bundle",
         )  # fmt: skip  # as above
         variants = []
         for target, file in (("onnx", "v3.onnx"), ("openvino", "v3.xml"), ("tflite", "v3.tflite")):

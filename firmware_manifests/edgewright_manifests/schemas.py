@@ -5,6 +5,7 @@ holds them equal to the types.
 """
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -61,8 +62,21 @@ def schema_of(name: str) -> bytes:
     table: dict[str, Any] = msgspec.json.schema(DOCUMENTS[name])  # Any: a JSON document
     if name in _IN_TUF:
         _numbers_as_strings(table)
+    _clean_descriptions(table)
     table = {"$schema": SCHEMA_DIALECT, "title": name, **table}
     return json.dumps(table, indent=2).encode() + b"\n"
+
+
+def _clean_descriptions(node: object) -> None:
+    """Docstrings without their indentation, which Python 3.13 removes and 3.12 keeps."""
+    if isinstance(node, dict):
+        if isinstance(text := node.get("description"), str):
+            node["description"] = inspect.cleandoc(text)
+        for child in node.values():
+            _clean_descriptions(child)
+    elif isinstance(node, list):
+        for child in node:
+            _clean_descriptions(child)
 
 
 def outdated(folder: Path = FOLDER) -> list[str]:

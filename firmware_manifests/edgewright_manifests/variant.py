@@ -50,6 +50,12 @@ class Constraints(Document, frozen=True):
     architectures: tuple[str, ...] = ()
     """`uname -m` words: x86_64, aarch64."""
     min_memory_bytes: int = 0
+    tensorrt: str = ""
+    """Least version of TensorRT that builds the engine, as `10.0`."""
+    jetpack: str = ""
+    """Least JetPack (NVIDIA Jetson) that has it, as `6.1`."""
+    sm: tuple[str, ...] = ()
+    """GPU architectures (CUDA compute capability), as `8.7`."""
 
 
 class Variant(Document, frozen=True):

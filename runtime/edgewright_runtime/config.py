@@ -53,6 +53,8 @@ class RuntimeConfig(Document, frozen=True):
     """For enrolment, unless it is given there: the profile that every Linux board can run."""
     http: str = "127.0.0.1:8000"
     """HOST:PORT of the inference door. Loopback: who may reach it is for you to widen."""
+    grpc: str | None = None
+    """HOST:PORT of the gRPC door; none unless given: most devices ask over HTTP."""
     threads: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Threads per inference: small models are fastest, and leave most CPU, on one."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 1

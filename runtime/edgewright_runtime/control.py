@@ -99,6 +99,8 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     generations: tuple[Generation, ...]
     http: str | None
     """The HTTP door's address, host:port."""
+    grpc: str | None = None
+    """The gRPC door's."""
 
 
 AnyRequest = Load | Switch | Unload | Measure | Status

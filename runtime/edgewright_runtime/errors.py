@@ -8,8 +8,11 @@ RuntimeFault
 ├── ModelUnknown           no model or version of that name is loaded
 ├── Overloaded             the model's queue is full; try again later
 ├── DeadlineExceeded       the request waited for longer than it was given
+├── Cancelled              the caller, or the server's end, took the request back in time
 ├── DoorUnavailable        an address or socket cannot be listened on
-└── ControlFault           the serving process does not answer, or not in its protocol
+├── ControlFault           the serving process does not answer, or not in its protocol
+├── LocalFault             one side of the local door does not keep to its protocol
+└── ServerGone             the local door's server ended, or does not answer
 """
 
 from pathlib import Path
@@ -60,12 +63,24 @@ class DeadlineExceeded(RuntimeFault):
     """The request was not begun within its deadline."""
 
 
+class Cancelled(RuntimeFault):
+    """The request was taken back before it began; nobody waits for an answer."""
+
+
 class DoorUnavailable(RuntimeFault):
     """An address or socket cannot be listened on."""
 
 
 class ControlFault(RuntimeFault):
     """The serving process cannot be reached, or does not keep to the control protocol."""
+
+
+class LocalFault(RuntimeFault):
+    """A frame, or the memory sent with it, is not what the local door's protocol says."""
+
+
+class ServerGone(RuntimeFault):
+    """The server behind the local door ended or does not answer; connect again."""
 
 
 def one_line(error: BaseException) -> str:

@@ -13,9 +13,9 @@ from edgewright_runtime.engine.artifact import Artifact
 from edgewright_runtime.errors import RuntimeFault
 from edgewright_runtime.model_source import open_source
 from edgewright_runtime.server import ServerConfig, Serving, serve
-from edgewright_runtime.serving.http.door import is_loopback
+from edgewright_runtime.serving.tcp_door import is_loopback
 
-HELP = "serve models over HTTP, alone or as a device of a fleet"
+HELP = "serve models over HTTP and gRPC, alone or as a device of a fleet"
 DEFAULT_HTTP = "127.0.0.1:8000"
 
 
@@ -29,8 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundle, an unpacked variant, or a bare .onnx, .tflite or .xml; may be repeated",
     )
     parser.add_argument("--http", metavar="HOST:PORT", help=f"default {DEFAULT_HTTP}")
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="answer gRPC there too")
     parser.add_argument("--target", choices=TARGETS, help="the variant of a bundle to serve")
     parser.add_argument("--threads", type=_threads, help="threads per inference (default 1)")
+    parser.add_argument(
+        "--socket", type=Path, metavar="PATH", help="open the local door there (docs/runtime.md)"
+    )
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="open a control socket too")
     parser.add_argument(
         "--state", type=Path, metavar="DIR", help="state folder of an enrolled device"
@@ -48,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     address = arguments.http or DEFAULT_HTTP
     warn_if_open(address)
+    if arguments.grpc:
+        warn_if_open(arguments.grpc)
     with ExitStack() as unpacked:
         models: dict[str, Artifact] = {}
         for word in arguments.model:
@@ -58,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
             models[name or source.name] = source.candidates[0].artifact
         config = ServerConfig(
             http=address,
+            grpc=arguments.grpc,
+            socket=str(arguments.socket) if arguments.socket else None,
             control=str(arguments.control) if arguments.control else None,
             threads=arguments.threads or 1,
         )
@@ -77,10 +85,10 @@ def warn_if_open(address: str) -> None:
 
 
 def _run_device(arguments: argparse.Namespace) -> int:
-    if arguments.model or arguments.target or arguments.control:
+    if arguments.model or arguments.target or arguments.control or arguments.socket:
         raise UsageError(
-            "an enrolled device serves what the fleet assigns: --model, --target and --control "
-            "do not go with --state or --config"
+            "an enrolled device serves what the fleet assigns, and has its sockets in its state "
+            "folder: --model, --target, --control and --socket do not go with --state or --config"
         )
     from edgewright_runtime.config import load_config
     from edgewright_runtime.link.identity import is_enrolled
@@ -90,6 +98,7 @@ def _run_device(arguments: argparse.Namespace) -> int:
         arguments.config,
         state_dir=str(arguments.state) if arguments.state else None,
         http=arguments.http,
+        grpc=arguments.grpc,
         threads=arguments.threads,
     )
     if not is_enrolled(config.state):
@@ -98,6 +107,8 @@ def _run_device(arguments: argparse.Namespace) -> int:
             "or serve a bundle of your own with --model PATH"
         )
     warn_if_open(config.http)
+    if config.grpc:
+        warn_if_open(config.grpc)
     return supervise(config)
 
 
@@ -110,6 +121,10 @@ def _announce(serving: Serving) -> None:
             file=sys.stderr,
             flush=True,
         )
+    if serving.socket is not None:
+        print(f"local door at {serving.socket}", file=sys.stderr, flush=True)
+    if serving.grpc is not None:
+        print(f"and by gRPC at {serving.grpc}", file=sys.stderr, flush=True)
 
 
 def _named(word: str) -> tuple[str | None, Path]:

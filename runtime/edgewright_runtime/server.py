@@ -18,12 +18,16 @@ from edgewright_manifests import documents
 from edgewright_manifests.errors import EdgewrightError
 
 from edgewright_runtime.engine.artifact import Artifact, unpacked_artifact
+from edgewright_runtime.errors import DoorUnavailable, one_line
 from edgewright_runtime.lifeline import die_with_parent
 from edgewright_runtime.serving.control_door import ControlDoor
 from edgewright_runtime.serving.http.application import OpenInference
 from edgewright_runtime.serving.http.connection import Limits
 from edgewright_runtime.serving.http.door import HttpDoor
+from edgewright_runtime.serving.local.connection import LocalLimits
+from edgewright_runtime.serving.local.door import LocalDoor
 from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.tcp_door import TcpDoor
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,10 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     http: str | None = "127.0.0.1:8000"
     """HOST:PORT; port 0 takes a free one; None opens no HTTP door."""
+    grpc: str | None = None
+    """HOST:PORT; off unless given: it imports protobuf and hpack, which others need not."""
+    socket: str | None = None
+    """Path of the local door's socket; None opens none."""
     control: str | None = None
     """Path of the control socket."""
     unpacked: tuple[Unpacked, ...] = ()
@@ -63,6 +71,8 @@ class Serving(msgspec.Struct, frozen=True):
 
     repository: Repository
     http: str | None
+    socket: str | None = None
+    grpc: str | None = None
 
 
 async def serve(
@@ -93,6 +103,8 @@ async def serve(
         connections=config.connections,
     )
     http = HttpDoor(config.http, application, limits) if config.http is not None else None
+    grpc = _grpc_door(config.grpc, config, repository) if config.grpc is not None else None
+    local = _local_door(config, repository)
     control: ControlDoor | None = None
     try:
         for name, artifact in models.items():
@@ -102,19 +114,59 @@ async def serve(
             await _load_unpacked(repository, entry)
         if http is not None:
             await http.open()
+        if grpc is not None:
+            await grpc.open()
+        if local is not None:
+            local.open()
         address = http.address if http is not None else None
+        grpc_address = grpc.address if grpc is not None else None
         if config.control is not None:
-            control = ControlDoor(Path(config.control), repository, http=address)
+            control = ControlDoor(Path(config.control), repository, http=address, grpc=grpc_address)
             await control.open()
-        ready(Serving(repository, address))
+        ready(Serving(repository, address, config.socket, grpc=grpc_address))
         await stopped.wait()
         _log.info("server stopping")
     finally:
         if http is not None:
             await http.close()
+        if grpc is not None:
+            await grpc.close()
+        if local is not None:
+            await local.close()
         if control is not None:
             await control.close()
         await repository.close()
+
+
+def _grpc_door(address: str, config: ServerConfig, repository: Repository) -> TcpDoor:
+    """Imported only when it is wanted. Raises DoorUnavailable."""
+    try:
+        from edgewright_runtime.serving.grpc.calls import Limits as GrpcLimits
+        from edgewright_runtime.serving.grpc.door import GrpcDoor
+    except ImportError as error:
+        raise DoorUnavailable(
+            f"the gRPC door needs protobuf and hpack ({one_line(error)}); "
+            "pip install 'edgewright-runtime[grpc]', or leave --grpc out"
+        ) from error
+    limits = GrpcLimits(message_bytes=config.body_bytes, read_timeout_s=config.read_timeout_s)
+    return GrpcDoor(
+        address,
+        repository,
+        limits,
+        timeout_s=config.request_timeout_s,
+        connections=config.connections,
+    )
+
+
+def _local_door(config: ServerConfig, repository: Repository) -> LocalDoor | None:
+    if config.socket is None:
+        return None
+    limits = LocalLimits(
+        tensor_bytes=config.body_bytes,
+        timeout_s=config.request_timeout_s,
+        frame_s=config.read_timeout_s,
+    )
+    return LocalDoor(Path(config.socket), repository, limits)
 
 
 async def _load_unpacked(repository: Repository, entry: Unpacked) -> None:
@@ -159,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _announce(serving: Serving) -> None:
-    _log.info("server ready http=%s", serving.http)
+    _log.info("server ready http=%s grpc=%s", serving.http, serving.grpc)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,9 @@ class Supervisor:
         slot = boot.choose_slot(self._state, shun=shun)
         config: dict[str, object] = {
             "http": self._config.http,
+            "grpc": self._config.grpc,
             "control": str(self._control),
+            "socket": str(self._run / "infer.sock"),
             "threads": self._config.threads,
             "workers": self._config.workers,
         }

@@ -39,7 +39,7 @@ def test_a_recipe_that_would_fill_the_memory_is_left_out_and_says_so(tmp_path: P
     plain = Artifact("onnx", "float", "float", (("model.onnx", model),))
     many = Samples({"x": np.zeros((400_000, 1, 8, 8), np.float32)}, None, "here")
     with pytest.raises(RecipeFailed, match=r"needs \d\.\d GB .* 400000 calibration samples"):
-        OnnxruntimeStatic("percentile").build(RecipeSource(plain, model, ""), many)
+        OnnxruntimeStatic("percentile").build(RecipeSource(plain, model, "", model), many)
 
 
 def test_a_quarter_is_held_out_and_no_sample_is_in_both() -> None:

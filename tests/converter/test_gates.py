@@ -26,15 +26,18 @@ def test_a_model_that_int8_ruins_ships_float_and_the_reason_is_told(
     outcome = convert(model, "--calibration", samples)
     assert outcome.status == 0, outcome
     bundle = open_bundle(convert.out)
+    # Core ML's INT8 is of the weights alone, which this model survives.
     assert [e.variant.id for e in bundle.entries] == [
         "onnx-float",
         "openvino-float",
         "tflite-float",
+        "coreml-int8",
+        "tensorrt-float",
     ]
     for target in ("onnx", "openvino", "tflite"):
         assert f"{target}: float ships: " in outcome.stdout
     report = decode(bundle.entries[0].read_layer("report.json"), Report, source="report")
-    for told in report.targets:
+    for told in report.targets[:3]:
         int8 = [c for c in told.candidates if c.precision == "int8"]
         assert len(int8) >= 2
         assert all("of the answers equal float's, at least 95.00% wanted" in c.reason for c in int8)
@@ -83,7 +86,7 @@ def test_an_old_opset_is_raised_for_quantization(convert: Convert, tmp_path: Pat
         open_bundle(convert.out).entries[0].read_layer("report.json"), Report, source="report"
     )
     assert {c.outcome for c in report.targets[0].candidates} <= {"shipped", "lost"}
-    assert len(report.targets[0].candidates) == 5
+    assert len(report.targets[0].candidates) >= 5
 
 
 def test_fp16_is_smaller_and_near_the_float_model_on_every_target(convert: Convert) -> None:
@@ -92,7 +95,9 @@ def test_fp16_is_smaller_and_near_the_float_model_on_every_target(convert: Conve
     outcome = convert(model, "--precision", "fp16", "--evaluate", samples)
     assert outcome.status == 0, outcome
     bundle = open_bundle(convert.out)
-    assert [e.variant.id for e in bundle.entries] == ["onnx-fp16", "openvino-fp16", "tflite-fp16"]
+    assert [e.variant.id for e in bundle.entries] == [
+        "onnx-fp16", "openvino-fp16", "tflite-fp16", "coreml-fp16",
+    ]  # fmt: skip
     for entry in bundle.entries:
         assert entry.variant.quality.snr_db is not None
         assert entry.variant.quality.snr_db > 40
@@ -158,5 +163,7 @@ def test_a_model_with_a_fixed_batch_of_one_converts_to_every_target(
     samples = save_samples(tmp_path / "s.npz", x=images(40)[:, 0, :2].reshape(40, 16))
     assert convert(model, "--calibration", samples).status == 0
     bundle = open_bundle(convert.out)
-    assert [e.variant.target for e in bundle.entries] == ["onnx", "openvino", "tflite"]
+    assert [e.variant.target for e in bundle.entries] == [
+        "onnx", "openvino", "tflite", "coreml", "tensorrt",
+    ]  # fmt: skip
     assert bundle.entries[0].variant.signature.inputs[0].shape == (1, 16)

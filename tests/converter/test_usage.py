@@ -14,8 +14,6 @@ from tests.converter.networks import classifier
         (["--precision", "int8"], "--precision int8 needs samples; give --calibration"),
         (["--golden", "0"], "--golden 0: expected 1 to"),
         (["--max-accuracy-drop", "2"], "--max-accuracy-drop 2.0: expected 0 to 1"),
-        (["--target", "coreml"], "--target coreml: is not available yet; use onnx, openvino"),
-        (["--target", "tensorrt"], "--target tensorrt: is not available yet"),
         (["--name", "../x"], "is no valid name"),
         (["--release-version", "a b"], "is no valid name"),
     ],

@@ -56,6 +56,21 @@ def reciprocal_onnx(path: Path) -> Path:
     return save_onnx(graph, path)
 
 
+def nonzero_onnx(path: Path) -> Path:
+    """x FP32 [batch, 4] -> y INT64 [1, 2, found]: a size that depends on the values."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("NonZero", ["x"], ["places"]),
+            helper.make_node("Unsqueeze", ["places", "axis"], ["y"]),
+        ],
+        "nonzero",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", FEATURES])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1, 2, "found"])],
+        [numpy_helper.from_array(np.array([0], np.int64), "axis")],
+    )
+    return save_onnx(graph, path)
+
+
 def two_by_two_onnx(path: Path) -> Path:
     """a, b FP32 [batch, 4] -> total = a + b, difference = a - b."""
     names = ("a", "b"), ("total", "difference")

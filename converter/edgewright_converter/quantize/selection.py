@@ -57,19 +57,37 @@ def gate_problem(quality: Quality, gates: Gates) -> str:
     return ""
 
 
+def cost_problem(candidate: Candidate, gates: Gates) -> str:
+    """Which of the limits on latency and size it breaks, or "" for none.
+
+    A latency that nobody here can measure breaks none.
+    """
+    size_bytes = candidate.artifact.size_bytes
+    if gates.max_size_bytes is not None and size_bytes > gates.max_size_bytes:
+        return f"size of {size_bytes} bytes, at most {gates.max_size_bytes} allowed"
+    limit_ms = gates.max_latency_ms
+    if limit_ms is not None and candidate.latency is not None:
+        latency_ms = candidate.latency.us_p50 / 1_000
+        if latency_ms > limit_ms:
+            return f"latency of {latency_ms:.3g} ms, at most {limit_ms:.3g} ms allowed"
+    return ""
+
+
 def choose(float_candidate: Candidate, candidates: Sequence[Candidate], gates: Gates) -> Choice:
     """The best of `candidates`, which come in the fixed order that breaks ties."""
     reasons = [
-        gate_problem(candidate.quality, gates) or _dominated(float_candidate, candidate)
+        gate_problem(candidate.quality, gates)
+        or cost_problem(candidate, gates)
+        or _dominated(float_candidate, candidate)
         for candidate in candidates
     ]
     passing = [index for index, reason in enumerate(reasons) if not reason]
     if not passing:
         return Choice(None, tuple(reasons))
-    fastest = min(candidates[i].latency.ratio_to_float for i in passing)
+    fastest = min(_ratio(candidates[i]) for i in passing)
     quick = []
     for index in passing:
-        slower = candidates[index].latency.ratio_to_float / fastest
+        slower = _ratio(candidates[index]) / fastest
         if slower > AS_FAST:
             reasons[index] = f"{slower:.2f} times as slow as the fastest that passes"
         else:
@@ -105,12 +123,19 @@ def _why_not(winner: Candidate, loser: Candidate) -> str:
 
 def _dominated(float_candidate: Candidate, candidate: Candidate) -> str:
     """A candidate must be better than float in something, and in latency beyond noise."""
+    if candidate.latency is None:
+        return ""  # Nobody here can say that float is as fast.
     more_right = _share(candidate.quality) > _share(float_candidate.quality)
     smaller = candidate.artifact.size_bytes < float_candidate.artifact.size_bytes
-    faster = candidate.latency.ratio_to_float < FASTER_THAN_NOISE
+    faster = _ratio(candidate) < FASTER_THAN_NOISE
     if more_right or smaller or faster:
         return ""
     return "float is as good or better in quality, latency and size"
+
+
+def _ratio(candidate: Candidate) -> float:
+    """Latency over float's; where none was measured all count as equally fast."""
+    return 1.0 if candidate.latency is None else candidate.latency.ratio_to_float
 
 
 def _share(quality: Quality) -> float:

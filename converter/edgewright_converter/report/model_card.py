@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from edgewright_manifests.signature import TensorSpec
 
 from edgewright_converter.report.document import Report, SampleFacts
-from edgewright_converter.report.table import latency_words, size_words
+from edgewright_converter.report.table import latency_words, size_words, unmeasured_words
 
 _MISSING = "*Not stated when the model was converted; ask its makers.*"
 
@@ -100,6 +100,9 @@ def _limitations(report: Report) -> Iterator[str]:
         "processors, so every device runs the golden vectors before it serves a release."
     )
     for target in report.targets:
+        winner = target.find("shipped")
+        if winner is not None and winner.latency is None:
+            yield f"- {target.target}: {unmeasured_words(target)}."
         if any(target.changed):
             yield (
                 f"- {target.target}: {sum(target.changed)} of {data.evaluation.samples} answers "

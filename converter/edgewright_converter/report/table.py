@@ -28,6 +28,8 @@ def render_table(report: Report) -> str:
         if target.reason:
             lines.append(f"{target.target}: {target.reason}")
         winner = target.find("shipped")
+        if winner is not None and winner.latency is None:
+            lines.append(f"{target.target}: {unmeasured_words(target)}")
         if winner is not None and winner.precision != "float":
             lines.append(f"{target.target}: {winner.recipe}{_slower(winner)}")
     return "\n".join(lines)
@@ -61,6 +63,11 @@ def latency_words(candidate: CandidateReport | None) -> str:
         return "–"
     value = candidate.latency.us_p50
     return f"{value / 1000:.2f} ms" if value >= 1000 else f"{value:.0f} µs"
+
+
+def unmeasured_words(target: TargetReport) -> str:
+    """Where the figures of a target that nothing here can run are from."""
+    return f"quality is from {target.placement}; latency was not measured"
 
 
 def shown_small(target: TargetReport) -> CandidateReport | None:

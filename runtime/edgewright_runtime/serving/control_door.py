@@ -1,10 +1,8 @@
 """Answers the agent and `edgewright runtime status` on the control socket."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import socket
 from pathlib import Path
 
 from edgewright_manifests.errors import EdgewrightError
@@ -24,37 +22,32 @@ from edgewright_runtime.control import (
     Unload,
 )
 from edgewright_runtime.engine.artifact import unpacked_artifact
-from edgewright_runtime.errors import ControlFault, DoorUnavailable, one_line
+from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.unix_sockets import listen
 
 _log = logging.getLogger(__name__)
+_BACKLOG = 128
 
 
 class ControlDoor:
     """A Unix socket (mode 0600) at `path`."""
 
-    def __init__(self, path: Path, repository: Repository, *, http: str | None) -> None:
+    def __init__(
+        self, path: Path, repository: Repository, *, http: str | None, grpc: str | None = None
+    ) -> None:
         self._path = path
         self._repository = repository
         self._http = http
+        self._grpc = grpc
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Listen. Raises DoorUnavailable when another server does, or the path is no good."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(self._path)
-            before = os.umask(0o177)
-            try:
-                self._server = await asyncio.start_unix_server(self._accepted, self._path)
-            finally:
-                os.umask(before)
-        except (OSError, ValueError) as error:
-            raise DoorUnavailable(
-                f"{self._path}: the control socket cannot be made ({one_line(error)})"
-            ) from error
+        listener = listen(self._path, backlog=_BACKLOG, what="the control socket")
+        self._server = await asyncio.start_unix_server(self._accepted, sock=listener)
 
     async def close(self) -> None:
         """Stop listening and hang up."""
@@ -138,16 +131,5 @@ class ControlDoor:
                 for generation in served.generations.values()
             ),
             http=self._http,
+            grpc=self._grpc,
         )
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a server that died; leave one that answers."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-            probe.connect(str(path))
-            raise DoorUnavailable(f"{path}: another server is running there; stop it first")
-    path.unlink(missing_ok=True)

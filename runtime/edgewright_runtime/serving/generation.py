@@ -2,9 +2,11 @@
 
 import asyncio
 import statistics
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from edgewright_manifests.signature import DYNAMIC, ModelSignature
 
@@ -21,7 +23,7 @@ _WARM_LIMIT_S = 0.5
 
 
 class LoadedGeneration:
-    """A warm engine session with its figures. Counters are touched on the event loop only."""
+    """A warm engine session with its figures. Any thread may hold and release it."""
 
     def __init__(self, name: str, artifact: Artifact, session: Session, quick_bytes: int) -> None:
         self.name = name
@@ -29,25 +31,34 @@ class LoadedGeneration:
         self.session = session
         self.signature: ModelSignature = session.signature
         self.figures = Figures()
+        self._lock = threading.Lock()
         self._held = 0
-        self._unheld = asyncio.Event()
+        self._unheld: Callable[[], object] | None = None
         self._quick_bytes = quick_bytes
 
     def hold(self) -> None:
         """One more request is in flight."""
-        self._held += 1
+        with self._lock:
+            self._held += 1
 
     def release(self) -> None:
         """One request less is in flight."""
-        self._held -= 1
-        if not self._held:
-            self._unheld.set()
+        with self._lock:
+            self._held -= 1
+            if not self._held and self._unheld is not None:
+                self._unheld()
 
     async def drained(self) -> None:
         """Return when no request is in flight."""
-        while self._held:
-            self._unheld.clear()
-            await self._unheld.wait()
+        loop, empty = asyncio.get_running_loop(), asyncio.Event()
+        while True:
+            empty.clear()
+            with self._lock:
+                if not self._held:
+                    self._unheld = None
+                    return
+                self._unheld = partial(loop.call_soon_threadsafe, empty.set)
+            await empty.wait()
 
     def is_quick(self, inputs: Mapping[str, Tensor]) -> bool:
         """Whether these inputs may run on the event loop: no larger than what ran quickly."""

@@ -6,19 +6,23 @@ import functools
 import gc
 import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
 
 from edgewright_runtime.engine.artifact import Artifact
 from edgewright_runtime.engine.tensors import Tensor
-from edgewright_runtime.errors import DeadlineExceeded, ModelUnknown, Overloaded
+from edgewright_runtime.errors import Cancelled, DeadlineExceeded, ModelUnknown, Overloaded
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, load_generation
 from edgewright_runtime.serving.scheduler import Done, Scheduler
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+Work = Callable[[LoadedGeneration, LoadedGeneration | None], Attempt]
+"""Runs the active generation, or on probation the fallback in its stead."""
 
 Role = Literal["active", "fallback", "standby"]
 
@@ -37,6 +41,10 @@ class ServedModel:
         """Requests that did not fit the model: the caller's fault, not counted as errors."""
         self.refused = 0
         """Requests that found the queue full, or waited for too long."""
+        self.cancelled = 0
+        """Requests that their callers took back before they began."""
+        self.lock = threading.Lock()
+        """Held to change or to take active and fallback together, and to count."""
 
     def role(self, generation: LoadedGeneration) -> Role:
         """What a generation is to this model."""
@@ -50,28 +58,74 @@ class ServedModel:
             raise ModelUnknown(f"model '{self.name}' is loaded but does not serve yet")
         return self.active
 
-    def infer(self, inputs: Mapping[str, Tensor], *, deadline_s: float, done: Done) -> None:
-        """Answer with `done`; on the event loop only. Raises ModelUnknown, Overloaded."""
-        active, fallback = self.serving(), self.fallback
-        held = (active,) if fallback is None else (active, fallback)
-        for generation in held:
-            generation.hold()
+    def infer(
+        self, inputs: Mapping[str, Tensor], *, deadline_s: float, done: Done
+    ) -> Callable[[], object] | None:
+        """Answer with `done`; on the event loop only. Raises ModelUnknown, Overloaded.
+
+        Returns what takes the request back while it waits, if it does.
+        """
+        active, fallback = self._hold()
 
         def finish(attempt: Attempt) -> None:
-            for generation in held:
-                generation.release()
+            self._release(active, fallback)
             self._count(active, attempt)
             done(attempt)
 
         try:
-            self.scheduler.submit(active, fallback, inputs, deadline_s=deadline_s, done=finish)
+            return self.scheduler.submit(
+                active, fallback, inputs, deadline_s=deadline_s, done=finish
+            )
         except Overloaded:
-            self.refused += 1
-            for generation in held:
-                generation.release()
+            self._refuse()
+            self._release(active, fallback)
             raise
 
+    def answer(self, work: Work, *, deadline_s: float, done: Done) -> None:
+        """Answer in a thread of the door's own: `work` runs when it is this request's turn.
+
+        `done` gets the attempt before it is counted. Raises ModelUnknown, Overloaded,
+        DeadlineExceeded.
+        """
+        active, fallback = self._hold()
+        try:
+            try:
+                self.scheduler.enter(deadline_s)
+            except (Overloaded, DeadlineExceeded):
+                self._refuse()
+                raise
+            try:
+                attempt = work(active, fallback)
+            finally:
+                self.scheduler.leave()
+            done(attempt)
+            self._count(active, attempt)
+        finally:
+            self._release(active, fallback)
+
+    def _hold(self) -> tuple[LoadedGeneration, LoadedGeneration | None]:
+        # One step with the change of the two: what is held here is never freed meanwhile.
+        with self.lock:
+            active, fallback = self.serving(), self.fallback
+            active.hold()
+            if fallback is not None:
+                fallback.hold()
+        return active, fallback
+
+    def _release(self, active: LoadedGeneration, fallback: LoadedGeneration | None) -> None:
+        active.release()
+        if fallback is not None:
+            fallback.release()
+
+    def _refuse(self) -> None:
+        with self.lock:
+            self.refused += 1
+
     def _count(self, active: LoadedGeneration, attempt: Attempt) -> None:
+        with self.lock:
+            self._add(active, attempt)
+
+    def _add(self, active: LoadedGeneration, attempt: Attempt) -> None:
         if attempt.active_failed:
             active.figures.failed()
         if attempt.error is None:
@@ -81,6 +135,8 @@ class ServedModel:
             self.figures.failed()
         elif isinstance(attempt.error, DeadlineExceeded):
             self.refused += 1
+        elif isinstance(attempt.error, Cancelled):
+            self.cancelled += 1
         else:
             self.invalid += 1
 
@@ -149,10 +205,11 @@ class Repository:
             previous, older = served.active, served.fallback
             if chosen is not previous:
                 chosen.figures = Figures()
-            served.active = chosen
             # Asked for twice, as after an agent's restart, it must not lose the fallback.
             stands_in = older if previous is chosen else previous
-            served.fallback = stands_in if keep_previous else None
+            with served.lock:
+                served.active = chosen
+                served.fallback = stands_in if keep_previous else None
             _log.info(
                 "generation switched model=%s generation=%s previous=%s probation=%s",
                 model, name, previous.name if previous else "-", served.fallback is not None,
@@ -167,17 +224,19 @@ class Repository:
             served = self._models.get(model)
             generation = served.generations.get(name) if served is not None else None
             if served is not None and generation is not None:
-                if served.active is generation:
-                    served.active = None
-                if served.fallback is generation:
-                    served.fallback = None
+                with served.lock:
+                    if served.active is generation:
+                        served.active = None
+                    if served.fallback is generation:
+                        served.fallback = None
                 await self._retire(served, generation)
 
     async def close(self) -> None:
         """Drain and free everything."""
         async with self._changing:
             for served in list(self._models.values()):
-                served.active = served.fallback = None
+                with served.lock:
+                    served.active = served.fallback = None
                 for generation in list(served.generations.values()):
                     await self._retire(served, generation)
         self._loader.shutdown(wait=False)

@@ -1,12 +1,22 @@
-"""One model's queue and worker: bounded, first come first served, quick models inline."""
+"""One model's queue and engines: bounded, quick models inline, others in a worker.
+
+A door with threads of its own takes a turn in the same queue, and runs where it is.
+"""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from edgewright_runtime.engine.tensors import Tensor
-from edgewright_runtime.errors import DeadlineExceeded, InferenceFailed, Overloaded, one_line
+from edgewright_runtime.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InferenceFailed,
+    Overloaded,
+    one_line,
+)
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
 
 Done = Callable[[Attempt], None]
@@ -19,8 +29,13 @@ class Scheduler:
         self._model = model
         self._queue_limit = queue_limit
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix=f"engine-{model}")
+        # A lock is a third of a semaphore's cost.
+        self._engines: threading.Lock | threading.Semaphore = (
+            threading.Lock() if workers == 1 else threading.Semaphore(workers)
+        )
+        self._counting = threading.Lock()
         self.waiting = 0
-        """Requests that are queued or running in the worker."""
+        """Requests that are queued or running in a worker or in a door's thread."""
 
     def submit(
         self,
@@ -30,51 +45,85 @@ class Scheduler:
         *,
         deadline_s: float,
         done: Done,
-    ) -> None:
+    ) -> Callable[[], object] | None:
         """Answer with `done(attempt)`, at once for a quick model, else later on this loop.
 
-        `deadline_s` is how long the request may wait for its turn. Raises Overloaded.
+        `deadline_s` is how long the request may wait for its turn. Returns what takes the
+        request back while it waits for it (`done` then gets the error Cancelled). Raises
+        Overloaded.
         """
         if active.is_quick(inputs) and not self.waiting:
             done(attempt(active, fallback, inputs))
-            return
-        if self.waiting >= self._queue_limit:
-            raise Overloaded(
-                f"model '{self._model}' has {self.waiting} requests waiting, its limit; "
-                "try again later"
-            )
+            return None
+        self._queue()
         loop = asyncio.get_running_loop()
-        self.waiting += 1
         expires = time.monotonic() + deadline_s
-        future = self._workers.submit(_attempt_in_time, expires, active, fallback, inputs)
+        future = self._workers.submit(
+            _attempt_in_time, self._engines, expires, active, fallback, inputs
+        )
 
         def finish(finished: Future[Attempt]) -> None:
-            self.waiting -= 1
+            with self._counting:
+                self.waiting -= 1
             done(_outcome(finished, active))
 
         future.add_done_callback(lambda finished: loop.call_soon_threadsafe(finish, finished))
+        return future.cancel
+
+    def enter(self, deadline_s: float) -> None:
+        """Wait in this thread for the turn; then it may run the engine, and must `leave`.
+
+        Raises Overloaded, DeadlineExceeded.
+        """
+        self._queue()
+        if not self._engines.acquire(timeout=min(deadline_s, threading.TIMEOUT_MAX)):
+            with self._counting:
+                self.waiting -= 1
+            raise _late()
+
+    def leave(self) -> None:
+        """The turn of `enter` is over."""
+        self._engines.release()
+        with self._counting:
+            self.waiting -= 1
+
+    def _queue(self) -> None:
+        with self._counting:
+            if self.waiting >= self._queue_limit:
+                raise Overloaded(
+                    f"model '{self._model}' has {self.waiting} requests waiting, its limit; "
+                    "try again later"
+                )
+            self.waiting += 1
 
     def close(self) -> None:
         """Stop the worker after what it is running."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("the request waited for longer than its time-out; try again later")
+
+
 def _attempt_in_time(
+    engines: "threading.Lock | threading.Semaphore",
     expires: float,
     active: LoadedGeneration,
     fallback: LoadedGeneration | None,
     inputs: Mapping[str, Tensor],
 ) -> Attempt:
-    if time.monotonic() > expires:
-        late = DeadlineExceeded("the request waited for longer than its time-out; try again later")
-        return Attempt(None, late, active, 0.0)
-    return attempt(active, fallback, inputs)
+    left_s = expires - time.monotonic()
+    if left_s < 0 or not engines.acquire(timeout=min(left_s, threading.TIMEOUT_MAX)):
+        return Attempt(None, _late(), active, 0.0)
+    try:
+        return attempt(active, fallback, inputs)
+    finally:
+        engines.release()
 
 
 def _outcome(finished: Future[Attempt], active: LoadedGeneration) -> Attempt:
     if finished.cancelled():
-        stopped = InferenceFailed("the server is shutting down")
-        return Attempt(None, stopped, active, 0.0)
+        return Attempt(None, Cancelled("the request was taken back"), active, 0.0)
     error = finished.exception()
     if error is None:
         return finished.result()

@@ -1,5 +1,7 @@
 """What TFLite cannot express is refused in one line with the operator and the node."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -14,14 +16,23 @@ ONE = np.asarray([1, 1, 2, 2], np.float32)
 NONE = np.asarray([], np.float32)
 
 
-def _lstm() -> onnx.ModelProto:
-    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], name="memory", hidden_size=4)
-    constants = {"w": weights(1, 16, 3), "r": weights(1, 16, 4)}
-    return chain([node], {"x": (5, 2, 3)}, constants)
+def _recurrent(
+    operator: str,
+    gates: int,
+    steps: int = 5,
+    **attributes: Any,  # as onnx.helper.make_node takes them
+) -> onnx.ModelProto:
+    node = helper.make_node(
+        operator, ["x", "w", "r"], ["y"], name="memory", hidden_size=4, **attributes
+    )
+    constants = {"w": weights(1, gates * 4, 3), "r": weights(1, gates * 4, 4)}
+    return chain([node], {"x": (steps, 2, 3)}, constants)
 
 
 REFUSED = {
-    "an operator that is not known": (_lstm(), "LSTM", "memory", "no such operator"),
+    "an operator that is not known": (_recurrent("GRU", 3), "GRU", "memory", "no such operator"),
+    "a clipped LSTM": (_recurrent("LSTM", 4, clip=1.0), "LSTM", "memory", "clip"),
+    "a long LSTM": (_recurrent("LSTM", 4, steps=200), "LSTM", "memory", "200 steps"),
     "an operator of another domain": (
         chain(
             [helper.make_node("Swizzle", ["x"], ["y"], name="node", domain="com.example")],

@@ -32,6 +32,7 @@ def test_an_event_waits_until_it_is_acknowledged(tmp_path: Path) -> None:
     again.acknowledge("a")
     again.acknowledge("a")
     assert again.waiting(10) == [Entry("b", b"2")]
+    again.close()
 
 
 def test_what_was_added_before_a_kill_is_there(tmp_path: Path) -> None:
@@ -48,6 +49,7 @@ def test_what_was_added_before_a_kill_is_there(tmp_path: Path) -> None:
     kept = {entry.id for entry in box.waiting(10**6)}
     assert {f"event-{number}" for number, _ in told} <= kept
     assert box.next_sequence() > max(int(sequence) for _, sequence in told)
+    box.close()
 
 
 def test_the_sequence_rises_over_a_lost_file(tmp_path: Path) -> None:
@@ -58,7 +60,9 @@ def test_the_sequence_rises_over_a_lost_file(tmp_path: Path) -> None:
     assert same.next_sequence() == 1004
     same.close()
     (tmp_path / "outbox.sqlite").unlink()
-    assert Outbox(tmp_path / "outbox.sqlite", first_sequence=5000).next_sequence() == 5001
+    anew = Outbox(tmp_path / "outbox.sqlite", first_sequence=5000)
+    assert anew.next_sequence() == 5001
+    anew.close()
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
@@ -68,6 +72,7 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     box.add("a", b"1")
     assert box.waiting(1) == [Entry("a", b"1")]
     assert path.with_suffix(".damaged").exists()
+    box.close()
 
 
 def test_a_device_that_is_away_for_years_keeps_the_newest(tmp_path: Path) -> None:
@@ -79,3 +84,4 @@ def test_a_device_that_is_away_for_years_keeps_the_newest(tmp_path: Path) -> Non
     finally:
         module.MAX_EVENTS = before
     assert [entry.id for entry in box.waiting(100)] == ["7", "8", "9", "10", "11"]
+    box.close()

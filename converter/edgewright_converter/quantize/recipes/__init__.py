@@ -9,12 +9,19 @@ from collections.abc import Mapping
 from edgewright_manifests.variant import Precision, Target
 
 from edgewright_converter.candidate import Recipe
-from edgewright_converter.quantize.recipes.ai_edge import AiEdgeFp16, AiEdgeStatic
-from edgewright_converter.quantize.recipes.nncf_ptq import NncfPostTraining, OpenvinoFp16
+from edgewright_converter.quantize.recipes.ai_edge import AiEdgeFp16, AiEdgeStatic, AiEdgeWeights
+from edgewright_converter.quantize.recipes.coreml import CoremlFp16, CoremlInt8Weights
+from edgewright_converter.quantize.recipes.nncf_ptq import (
+    NncfPostTraining,
+    NncfWeights,
+    OpenvinoFp16,
+)
+from edgewright_converter.quantize.recipes.onnxruntime_mixed import OnnxruntimeMixed
 from edgewright_converter.quantize.recipes.onnxruntime_static import (
     OnnxruntimeFp16,
     OnnxruntimeStatic,
 )
+from edgewright_converter.quantize.recipes.tensorrt_qdq import TensorrtQdq
 
 RECIPES: Mapping[Target, tuple[Recipe, ...]] = {
     "onnx": (
@@ -22,19 +29,27 @@ RECIPES: Mapping[Target, tuple[Recipe, ...]] = {
         OnnxruntimeStatic("percentile"),
         OnnxruntimeStatic("entropy"),
         OnnxruntimeStatic("minmax", per_channel=False),
+        OnnxruntimeStatic("minmax", weighted_only=True),
+        OnnxruntimeMixed(0.1),
+        OnnxruntimeMixed(0.3),
         OnnxruntimeFp16(),
     ),
     "openvino": (
         NncfPostTraining("mixed"),
         NncfPostTraining("mixed", exact_bias_correction=True),
         NncfPostTraining("performance"),
+        NncfWeights(),
         OpenvinoFp16(),
     ),
     "tflite": (
         AiEdgeStatic("minmax"),
         AiEdgeStatic("moving average"),
+        AiEdgeWeights("dynamic"),
+        AiEdgeWeights("weight only"),
         AiEdgeFp16(),
     ),
+    "tensorrt": (TensorrtQdq("minmax"), TensorrtQdq("percentile")),
+    "coreml": (CoremlFp16(), CoremlInt8Weights()),
 }
 
 

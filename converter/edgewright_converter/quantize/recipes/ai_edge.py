@@ -83,6 +83,54 @@ class AiEdgeStatic:
 
 
 @dataclass(frozen=True, slots=True)
+class AiEdgeWeights:
+    """INT8 weights, per channel. `dynamic` also computes in int8, with ranges found while it
+    runs; `weight only` computes in float.
+
+    No activation is fixed beforehand, so they keep models that static ranges ruin: on a text
+    recognizer 20.5 dB and 77 % of lines, where static INT8 has 9.3 dB and 39 %.
+    """
+
+    compute: Literal["dynamic", "weight only"]
+
+    @property
+    def name(self) -> str:
+        """For example `ai-edge-quantizer dynamic wi8`."""
+        return f"ai-edge-quantizer {self.compute} wi8"
+
+    @property
+    def precision(self) -> Precision:
+        """Integer weights."""
+        return "int8"
+
+    @property
+    def needs_calibration(self) -> bool:
+        """No samples are looked at; the gates need some to measure on."""
+        return True
+
+    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
+        """Quantize the weights of the float file. Raises RecipeFailed."""
+        with silenced():
+            from ai_edge_quantizer import quantizer, recipe_manager
+            from ai_edge_quantizer.qtyping import TFLOperationName
+
+            recipe = recipe_manager.RecipeManager()
+            add = recipe.add_weight_only_config
+            if self.compute == "dynamic":
+                add = recipe.add_dynamic_config
+            add(
+                regex=_EVERYTHING,
+                operation_name=TFLOperationName.ALL_SUPPORTED,
+                num_bits=8,
+            )
+            try:
+                data = _quantize(quantizer, source.float_artifact.files[0][1], recipe, None)
+            except (ValueError, RuntimeError, LookupError, TypeError) as error:
+                raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
+        return Artifact("tflite", "int8", self.name, ((_FILE, data),))
+
+
+@dataclass(frozen=True, slots=True)
 class AiEdgeFp16:
     """FP16 weights, computed in FP32; it loads on LiteRT's CPU, unlike onnx2tf's fp16 files."""
 

@@ -75,6 +75,47 @@ class NncfPostTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class NncfWeights:
+    """nncf.compress_weights: INT8 weights, arithmetic in float."""
+
+    @property
+    def name(self) -> str:
+        """NNCF's mode."""
+        return "nncf weights int8_asym"
+
+    @property
+    def precision(self) -> Precision:
+        """Integer weights."""
+        return "int8"
+
+    @property
+    def needs_calibration(self) -> bool:
+        """No samples are looked at; the gates need some to measure on."""
+        return True
+
+    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
+        """Compress the float IR. Raises RecipeFailed."""
+        with silenced(), TemporaryDirectory(prefix="edgewright-") as name:
+            import nncf
+            import openvino
+
+            folder = Path(name)
+            model = openvino.Core().read_model(source.float_artifact.write(folder / "float"))
+            try:
+                small = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+            except (
+                nncf.errors.ValidationError,
+                nncf.errors.InternalError,
+                nncf.errors.UnsupportedModelError,
+                RuntimeError,
+                ValueError,
+            ) as error:
+                raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
+            files = save_ir(small, folder)
+        return Artifact("openvino", "int8", self.name, files)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenvinoFp16:
     """Weights stored in half precision; OpenVINO computes in what the device prefers."""
 

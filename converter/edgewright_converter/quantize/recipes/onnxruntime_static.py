@@ -1,6 +1,7 @@
 """INT8 and FP16 for the `onnx` target by ONNX Runtime's own tools."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,10 @@ from edgewright_converter.noise import silenced
 from edgewright_converter.quantize.calibration import CalibrationFeed
 from edgewright_converter.samples import Samples, Tensor
 
+Ranges = Literal["minmax", "percentile", "entropy"]
+
 MAX_ACTIVATION_BYTES = 2_000_000_000
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _ACTIVATION_BYTES = 8
 """FP32, held twice: as collected, and merged."""
 _PERCENTILE = 99.99
@@ -29,14 +33,18 @@ class OnnxruntimeStatic:
     2.0x on EfficientNet-Lite0, where s8s8 gave 1.2x and symmetric s8 0.34x.
     """
 
-    ranges: Literal["minmax", "percentile", "entropy"]
+    ranges: Ranges
     per_channel: bool = True
+    weighted_only: bool = False
+    """Quantize operators with weights and leave the others in float. Magika, all operators
+    quantized: 6 % right; these alone: as float."""
 
     @property
     def name(self) -> str:
         """For example `onnxruntime static u8s8 per-channel minmax`."""
         grain = "per-channel" if self.per_channel else "per-tensor"
-        return f"onnxruntime static u8s8 {grain} {self.ranges}"
+        scope = ", operators with weights" if self.weighted_only else ""
+        return f"onnxruntime static u8s8 {grain} {self.ranges}{scope}"
 
     @property
     def precision(self) -> Precision:
@@ -55,73 +63,122 @@ class OnnxruntimeStatic:
         assert calibration is not None
         feed = CalibrationFeed(calibration)
         with silenced(), TemporaryDirectory(prefix="edgewright-") as folder:
-            data = self._quantize(Path(folder), source.quantizable_onnx, feed)
+            data = quantize_qdq(
+                self.name,
+                Path(folder),
+                source.quantizable_onnx,
+                feed,
+                ranges=self.ranges,
+                per_channel=self.per_channel,
+                op_types_to_quantize=list(_WEIGHTED) if self.weighted_only else None,
+            )
         feed.require_consumed(self.name)
         return Artifact("onnx", "int8", self.name, (("model.onnx", data),))
 
-    def _quantize(self, folder: Path, model: bytes, feed: CalibrationFeed) -> bytes:
-        from onnxruntime.quantization import (
-            CalibrationDataReader,
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
+
+class SampleReader:
+    """The feed as onnxruntime.quantization reads it (its CalibrationDataReader, by shape)."""
+
+    def __init__(self, feed: CalibrationFeed) -> None:
+        self._samples = iter(feed)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return self._samples
+
+    def get_next(self) -> dict[str, Tensor] | None:
+        """The next sample; None after the last."""
+        return next(self._samples, None)
+
+
+def quantize_qdq(
+    recipe: str,
+    folder: Path,
+    model: bytes,
+    feed: CalibrationFeed,
+    *,
+    ranges: Ranges,
+    per_channel: bool,
+    extra_options: Mapping[str, Any] | None = None,  # Any: onnxruntime ships no types
+    **options: Any,
+) -> bytes:
+    """quantize_static in QDQ form, u8 activations and s8 weights unless `options` say otherwise.
+
+    Raises RecipeFailed with the library's reason.
+    """
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    methods: dict[str, Any] = {  # Any: onnxruntime ships no types
+        "minmax": CalibrationMethod.MinMax,
+        "percentile": CalibrationMethod.Percentile,
+        "entropy": CalibrationMethod.Entropy,
+    }
+    source, prepared, quantized = (folder / f"{stage}.onnx" for stage in "spq")
+    source.write_bytes(model)
+    try:
+        # Symbolic shape inference needs sympy and helps transformers only.
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        if ranges != "minmax":
+            check_memory(recipe, prepared, len(feed))
+        settings: dict[str, Any] = {"CalibPercentile": _PERCENTILE, **(extra_options or {})}
+        # onnxruntime 1.31 cannot adjust the scales of a per-channel vector for its bias
+        # ("truth value of an array", Magika); without that step it quantizes the model.
+        for adjust in ({}, {"QDQDisableWeightAdjustForInt32Bias": True}):
+            try:
+                quantize_static(
+                    str(prepared),
+                    str(quantized),
+                    SampleReader(feed),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=per_channel,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=methods[ranges],
+                    calibration_providers=["CPUExecutionProvider"],
+                    extra_options=settings | adjust,
+                    **({"activation_type": QuantType.QUInt8} | options),
+                )
+                break
+            except ValueError as error:
+                if adjust or "truth value" not in str(error):
+                    raise
+    # The library raises bare ValueError, RuntimeError, KeyError ... for one cause:
+    # it cannot quantize this model. Other recipes may.
+    except library_errors() as error:
+        raise RecipeFailed(recipe, _last_line(error)) from error
+    return quantized.read_bytes()
+
+
+def library_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime and its quantizer raise when they cannot; the library's own have no base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as own
+
+    return (
+        ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError,
+        own.Fail, own.InvalidGraph, own.InvalidArgument, own.NotImplemented, own.RuntimeException,
+    )  # fmt: skip  # Python's, then the library's
+
+
+def check_memory(recipe: str, model: Path, samples: int) -> None:
+    """The library's histograms are made from all activations of all samples at once."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(onnx.load_model(model))
+    elements = sum(
+        math.prod(max(1, size.dim_value) for size in value.type.tensor_type.shape.dim)
+        for value in inferred.graph.value_info
+    )
+    needed = _ACTIVATION_BYTES * elements * samples
+    if needed > MAX_ACTIVATION_BYTES:
+        raise RecipeFailed(
+            recipe,
+            f"needs {needed / 1e9:.1f} GB for the activations of {samples} calibration "
+            f"samples, at most {MAX_ACTIVATION_BYTES / 1e9:.0f} GB are allowed; give fewer",
         )
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-
-        class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
-            def __init__(self) -> None:
-                self._samples = iter(feed)
-
-            def get_next(self) -> dict[str, Tensor] | None:
-                return next(self._samples, None)
-
-        methods: dict[str, Any] = {  # Any: onnxruntime ships no types
-            "minmax": CalibrationMethod.MinMax,
-            "percentile": CalibrationMethod.Percentile,
-            "entropy": CalibrationMethod.Entropy,
-        }
-        source, prepared, quantized = (folder / f"{stage}.onnx" for stage in "spq")
-        source.write_bytes(model)
-        try:
-            # Symbolic shape inference needs sympy and helps transformers only.
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            if self.ranges != "minmax":
-                self._check_memory(prepared, len(feed))
-            quantize_static(
-                str(prepared),
-                str(quantized),
-                Reader(),
-                quant_format=QuantFormat.QDQ,
-                per_channel=self.per_channel,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=methods[self.ranges],
-                calibration_providers=["CPUExecutionProvider"],
-                extra_options={"CalibPercentile": _PERCENTILE},
-            )
-        # The library raises bare ValueError, RuntimeError, KeyError ... for one cause:
-        # it cannot quantize this model. Other recipes may.
-        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-            raise RecipeFailed(self.name, _last_line(error)) from error
-        return quantized.read_bytes()
-
-    def _check_memory(self, model: Path, samples: int) -> None:
-        """The library's histograms are made from all activations of all samples at once."""
-        import onnx
-
-        inferred = onnx.shape_inference.infer_shapes(onnx.load_model(model))
-        elements = sum(
-            math.prod(max(1, size.dim_value) for size in value.type.tensor_type.shape.dim)
-            for value in inferred.graph.value_info
-        )
-        needed = _ACTIVATION_BYTES * elements * samples
-        if needed > MAX_ACTIVATION_BYTES:
-            raise RecipeFailed(
-                self.name,
-                f"needs {needed / 1e9:.1f} GB for the activations of {samples} calibration "
-                f"samples, at most {MAX_ACTIVATION_BYTES / 1e9:.0f} GB are allowed; give fewer",
-            )
 
 
 @dataclass(frozen=True, slots=True)

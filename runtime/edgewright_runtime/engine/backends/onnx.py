@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature, TensorSpec
 
+from edgewright_runtime.engine.backends.onnx_binding import OnnxBinding
 from edgewright_runtime.engine.telemetry import forbid_telemetry
 from edgewright_runtime.engine.tensors import Tensor, check_inputs
 from edgewright_runtime.errors import (
@@ -50,6 +52,7 @@ class OnnxSession:
         self._outputs = [spec.name for spec in self.signature.outputs]
         self._input_bytes = [s.name for s in self.signature.inputs if s.datatype == "BYTES"]
         self._output_bytes = [s.name for s in self.signature.outputs if s.datatype == "BYTES"]
+        self._bindings: WeakSet[OnnxBinding] = WeakSet()
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Session.run`."""
@@ -71,9 +74,26 @@ class OnnxSession:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
 
+    def bind(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> OnnxBinding:
+        """See `BindsInPlace.bind`. Raises InvalidInput for strings, which have no place."""
+        session = self._session
+        if session is None:
+            raise InferenceFailed("the model was unloaded")
+        if self._input_bytes or self._output_bytes:
+            raise InvalidInput("BYTES tensors cannot be bound in place")
+        try:
+            binding = OnnxBinding(session, self._errors, inputs, outputs)
+        except self._errors as error:
+            raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
+        self._bindings.add(binding)
+        return binding
+
     def close(self) -> None:
         """See `Session.close`."""
         self._session = None
+        # A binding that is kept for a next request would keep the whole model in memory.
+        for binding in list(self._bindings):
+            binding.release()
 
 
 def open_artifact(path: Path, *, threads: int) -> OnnxSession:

@@ -7,6 +7,7 @@ from typing import Protocol
 import orjson
 
 from edgewright_runtime.errors import (
+    Cancelled,
     DeadlineExceeded,
     InvalidInput,
     ModelUnknown,
@@ -98,7 +99,7 @@ def _status(error: RuntimeFault) -> int:
             return 400
         case ModelUnknown():
             return 404
-        case Overloaded() | DeadlineExceeded():
+        case Overloaded() | DeadlineExceeded() | Cancelled():
             return 503
         case _:
             return 500

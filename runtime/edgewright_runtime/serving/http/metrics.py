@@ -44,6 +44,7 @@ def _requests(model: ServedModel) -> Iterable[str]:
         "failed": model.figures.errors,
         "invalid": model.invalid,
         "refused": model.refused,
+        "cancelled": model.cancelled,
     }
     for outcome, count in outcomes.items():
         yield f"edgewright_requests_total{_labels(model=model.name, outcome=outcome)} {count}"

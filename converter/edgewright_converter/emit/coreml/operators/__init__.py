@@ -1,0 +1,1 @@
+"""One file per operator family; the registry finds them by itself."""

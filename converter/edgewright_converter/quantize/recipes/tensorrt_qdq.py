@@ -1,0 +1,101 @@
+"""INT8 for the `tensorrt` target: QDQ as TensorRT wants it, by ONNX Runtime's quantizer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import onnx
+from edgewright_manifests.variant import Precision
+from onnx import TensorProto, numpy_helper
+
+from edgewright_converter.candidate import Artifact, RecipeSource
+from edgewright_converter.emit.tensorrt import with_build_recipe
+from edgewright_converter.errors import RecipeFailed
+from edgewright_converter.noise import silenced
+from edgewright_converter.quantize.calibration import CalibrationFeed
+from edgewright_converter.quantize.recipes.onnxruntime_static import quantize_qdq
+from edgewright_converter.samples import Samples
+
+_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add")
+"""What TensorRT has INT8 kernels for, and the sums of residual blocks that it fuses with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorrtQdq:
+    """Symmetric s8 activations and per-channel s8 weights; zero points 0, biases in float.
+
+    Q/DQ stand before inputs only: TensorRT moves them itself, and output pairs hinder fusions.
+    """
+
+    ranges: Literal["minmax", "percentile"]
+
+    @property
+    def name(self) -> str:
+        """For example `tensorrt explicit qdq s8s8 symmetric per-channel minmax`."""
+        return f"tensorrt explicit qdq s8s8 symmetric per-channel {self.ranges}"
+
+    @property
+    def precision(self) -> Precision:
+        """Integer weights and activations."""
+        return "int8"
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Activation ranges come from samples."""
+        return True
+
+    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
+        """Quantize the opset-17 form of the source. Raises RecipeFailed."""
+        if source.quantizable_onnx is None:
+            raise RecipeFailed(self.name, source.quantizable_problem)
+        assert calibration is not None
+        feed = CalibrationFeed(calibration)
+        with silenced(), TemporaryDirectory(prefix="edgewright-") as folder:
+            from onnxruntime.quantization import QuantType
+
+            data = quantize_qdq(
+                self.name,
+                Path(folder),
+                source.quantizable_onnx,
+                feed,
+                ranges=self.ranges,
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                op_types_to_quantize=list(_OPERATORS),
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "QuantizeBias": False,
+                    "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
+                    "DedicatedQDQPair": True,
+                    "QDQDisableWeightAdjustForInt32Bias": True,
+                },
+            )
+        feed.require_consumed(self.name)
+        problem = explicit_qdq_problem(data)
+        if problem:
+            raise RecipeFailed(self.name, problem)
+        return Artifact("tensorrt", "int8", self.name, with_build_recipe(data, int8=True))
+
+
+def explicit_qdq_problem(data: bytes) -> str:
+    """What in a quantized model TensorRT would refuse; "" where there is nothing.
+
+    It takes only zero points of 0, and quantizes biases itself.
+    """
+    graph = onnx.load_model_from_string(data).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    if not pairs:
+        return "it quantizes nothing: the model has no " + ", ".join(_OPERATORS)
+    for node in pairs:
+        first = constants.get(node.input[0])
+        if first is not None and first.data_type == TensorProto.INT32:
+            return f"{node.name} dequantizes an int32 bias"
+        zero_point = constants.get(node.input[2]) if len(node.input) > 2 else None
+        if zero_point is not None and numpy_helper.to_array(zero_point).any():
+            return f"{node.name} has a zero point that is not 0"
+        if zero_point is not None and zero_point.data_type != TensorProto.INT8:
+            return f"{node.name} is not of int8"
+    return ""

@@ -1,0 +1,29 @@
+"""The gRPC door: a TCP door whose connections speak HTTP/2 (without TLS) and gRPC."""
+
+from edgewright_runtime.serving.grpc.application import OpenInferenceCalls
+from edgewright_runtime.serving.grpc.calls import Limits
+from edgewright_runtime.serving.grpc.connection import SCRATCH_BYTES, GrpcConnection
+from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.tcp_door import TcpDoor
+
+
+class GrpcDoor(TcpDoor):
+    """One listening address; `address` is HOST:PORT once it is open."""
+
+    def __init__(
+        self,
+        address: str,
+        repository: Repository,
+        limits: Limits,
+        *,
+        timeout_s: float,
+        connections: int,
+    ) -> None:
+        application = OpenInferenceCalls(repository, timeout_s=timeout_s)
+        scratch = memoryview(bytearray(SCRATCH_BYTES))
+        super().__init__(
+            address,
+            lambda opened, closed: GrpcConnection(application, limits, scratch, opened, closed),
+            connections=connections,
+            option="--grpc",
+        )

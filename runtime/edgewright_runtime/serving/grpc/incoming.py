@@ -1,0 +1,117 @@
+"""One gRPC message as it arrives: its prefix, its bytes in place, and its decompression."""
+
+import zlib
+
+from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
+from edgewright_runtime.serving.http.messages import Buffer
+
+PREFIX_BYTES = 5
+_SMALL_BYTES = 4 << 10
+"""Up to this size a copy is cheaper than an aligned place."""
+_ALIGNMENT = 64
+_WINDOW_BITS = 47  # zlib.h: 32 + 15: gzip or zlib, told by the header
+
+
+class IncomingMessage:
+    """The only message of a unary call; bytes go straight to where they are read from."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._prefix = b""
+        self._view: memoryview | None = None
+        self._filled = 0
+        self.size = 0
+        """As declared by the prefix; 0 before it is known."""
+        self.is_compressed = False
+
+    def feed(self, data: memoryview) -> None:
+        """Take a piece. Raises GrpcRefused for a message too large, or a second one."""
+        if self._view is None:
+            missing = PREFIX_BYTES - len(self._prefix)
+            self._prefix += bytes(data[:missing])
+            if len(self._prefix) < PREFIX_BYTES:
+                return
+            data = data[missing:]
+            self._begin()
+        assert self._view is not None
+        end = self._filled + len(data)
+        if end > self.size:
+            raise GrpcRefused(Code.INTERNAL, "the call has more than one message; it is unary")
+        self._view[self._filled : end] = data
+        self._filled = end
+
+    def room(self, wanted: int) -> memoryview:
+        """Where the next `wanted` bytes may be received directly; empty when they may not."""
+        if self._view is None or self._filled + wanted > self.size:
+            return memoryview(b"")
+        return self._view[self._filled : self._filled + wanted]
+
+    def received(self, count: int) -> None:
+        """`count` bytes are now in what `room` gave."""
+        self._filled += count
+
+    def whole(self, encoding: bytes) -> Buffer:
+        """The message, unpacked. Raises GrpcRefused when it is not complete, or broken."""
+        if self._view is None or self._filled < self.size:
+            raise _cut_off()
+        if self.is_compressed:
+            return _decompressed(self._view, encoding, self._limit_bytes)
+        return self._view
+
+    def _begin(self) -> None:
+        self.is_compressed = _is_compressed(self._prefix[0])
+        self.size = int.from_bytes(self._prefix[1:], "big")
+        if self.size > self._limit_bytes:
+            raise _too_large(self.size, self._limit_bytes)
+        # Its last byte ends at an aligned address: the last tensor, mostly the only large
+        # one, then needs no copy. A large bytearray takes memory only where it is written.
+        lead = -self.size % _ALIGNMENT
+        self._view = memoryview(bytearray(lead + self.size))[lead:]
+
+
+def small_message(data: memoryview, limit_bytes: int) -> IncomingMessage | bytes:
+    """The message of a call whose DATA is one frame. Raises GrpcRefused."""
+    if len(data) < PREFIX_BYTES:
+        raise _cut_off()
+    size = len(data) - PREFIX_BYTES
+    if not data[0] and int.from_bytes(data[1:PREFIX_BYTES], "big") == size <= _SMALL_BYTES:
+        return bytes(data[PREFIX_BYTES:])
+    message = IncomingMessage(limit_bytes)
+    message.feed(data)
+    return message
+
+
+def _cut_off() -> GrpcRefused:
+    return GrpcRefused(Code.INTERNAL, "the call ended before its message was complete")
+
+
+def _too_large(size: int, limit_bytes: int) -> GrpcRefused:
+    """The refusal of a message above the limit."""
+    return GrpcRefused(
+        Code.RESOURCE_EXHAUSTED, f"the message has {size} bytes, the limit is {limit_bytes}"
+    )
+
+
+def _is_compressed(flag: int) -> bool:
+    """The prefix's first byte. Raises GrpcRefused."""
+    if flag > 1:
+        raise GrpcRefused(Code.INTERNAL, "the message's compressed flag is neither 0 nor 1")
+    return flag == 1
+
+
+def _decompressed(message: memoryview, encoding: bytes, limit_bytes: int) -> bytes:
+    """The message unpacked. Raises GrpcRefused when it is broken, or more than the limit."""
+    if encoding == b"identity":
+        raise GrpcRefused(Code.INTERNAL, "a compressed message without grpc-encoding")
+    try:
+        decoder = zlib.decompressobj(_WINDOW_BITS)
+        plain = decoder.decompress(message, limit_bytes + 1)
+    except zlib.error as error:
+        raise GrpcRefused(
+            Code.INVALID_ARGUMENT, f"the message is no valid {encoding.decode()}: {error}"
+        ) from error
+    if len(plain) > limit_bytes:
+        raise _too_large(len(plain), limit_bytes)
+    if not decoder.eof:
+        raise GrpcRefused(Code.INVALID_ARGUMENT, f"the message's {encoding.decode()} is cut off")
+    return plain

@@ -1,0 +1,112 @@
+"""The questions whose tensors come in the frame itself, or that need none."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
+
+from edgewright_runtime.engine.tensors import DATATYPES, NUMPY_DTYPES, Tensor
+from edgewright_runtime.errors import InferenceFailed, InvalidInput
+from edgewright_runtime.local_protocol import (
+    MAX_RANK,
+    MAX_REGION_BYTES,
+    Infer,
+    Inline,
+    Outputs,
+    Plan,
+    Planned,
+    tensor_size,
+)
+from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
+from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
+from edgewright_runtime.serving.repository import Repository
+
+
+def infer(
+    repository: Repository, question: Infer, tensors: memoryview, *, timeout_s: float
+) -> tuple[Outputs, Sequence[memoryview]]:
+    """The answer, and the tensors that go behind it.
+
+    Raises InvalidInput, InferenceFailed, ModelUnknown, Overloaded, DeadlineExceeded.
+    """
+    inputs = _read(question.inputs, tensors)
+    found = _answer(repository, question.model, inputs, question.timeout_us / 1e6 or timeout_s)
+    if found.error is not None:
+        raise found.error
+    assert found.outputs is not None
+    described: list[Inline] = []
+    pieces: list[memoryview] = []
+    for spec in found.answered_by.signature.outputs:
+        array = found.outputs[spec.name]
+        piece = memoryview(write_binary_tensor(DATATYPES[array.dtype], array))
+        described.append(Inline(spec.name, DATATYPES[array.dtype], array.shape, len(piece)))
+        pieces.append(piece)
+    return Outputs(tuple(described)), pieces
+
+
+def plan(repository: Repository, question: Plan, timeout_s: float) -> Planned:
+    """The outputs' shapes for inputs of these shapes. Raises as `infer` does."""
+    signature = repository.model(question.model).serving().signature
+    _check_shapes(signature, question)
+    if not any(DYNAMIC in spec.shape for spec in signature.outputs):
+        return Planned(signature.outputs)
+    zeros = {
+        spec.name: np.zeros(question.shapes[spec.name], NUMPY_DTYPES[spec.datatype])
+        for spec in signature.inputs
+    }
+    found = _answer(repository, question.model, zeros, timeout_s)
+    if found.error is not None:
+        raise InferenceFailed(
+            f"the outputs' shapes depend on more than the inputs' shapes, since zeros fail "
+            f"({found.error}); say them yourself"
+        )
+    assert found.outputs is not None
+    return Planned(
+        tuple(
+            TensorSpec(spec.name, spec.datatype, found.outputs[spec.name].shape)
+            for spec in signature.outputs
+        )
+    )
+
+
+def _check_shapes(signature: ModelSignature, question: Plan) -> None:
+    total = 0
+    for spec in signature.inputs:
+        shape = question.shapes.get(spec.name)
+        if shape is None or not spec.accepts(shape):
+            raise InvalidInput(
+                f"input '{spec.name}': the model takes {list(spec.shape)}, not {shape}"
+            )
+        total += tensor_size(spec.name, spec.datatype, shape)
+    if total > MAX_REGION_BYTES:
+        raise InvalidInput(f"the inputs have {total} bytes; {MAX_REGION_BYTES} are allowed")
+
+
+def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, Tensor]:
+    inputs: dict[str, Tensor] = {}
+    position = 0
+    for each in described:
+        data = tensors[position : position + max(each.size_bytes, 0)]
+        if len(data) != each.size_bytes or each.name in inputs:
+            raise InvalidInput(f"input '{each.name}' comes twice, or has less than it says")
+        if len(each.shape) > MAX_RANK or any(
+            not 0 <= size <= MAX_REGION_BYTES for size in each.shape
+        ):
+            raise InvalidInput(f"input '{each.name}': {list(each.shape)} is no shape")
+        inputs[each.name] = read_binary_tensor(each.name, each.datatype, each.shape, data)
+        position += each.size_bytes
+    if position != len(tensors):
+        raise InvalidInput(f"{len(tensors) - position} bytes of tensors belong to no input")
+    return inputs
+
+
+def _answer(
+    repository: Repository, model: str, inputs: dict[str, Tensor], deadline_s: float
+) -> Attempt:
+    answers: list[Attempt] = []
+
+    def work(active: LoadedGeneration, fallback: LoadedGeneration | None) -> Attempt:
+        return attempt(active, fallback, inputs)
+
+    repository.model(model).answer(work, deadline_s=deadline_s, done=answers.append)
+    return answers[0]

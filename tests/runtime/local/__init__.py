@@ -1,0 +1,1 @@
+"""The local door: real servers, real clients, and hostile ones."""
