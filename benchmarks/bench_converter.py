@@ -22,7 +22,7 @@ from edgewright_converter.measure import (
     measure_latency,
     run_samples,
 )
-from edgewright_converter.noise import forbid_telemetry, silenced
+from edgewright_converter.noise import silenced
 from edgewright_converter.pipeline import STAGES, convert
 from edgewright_converter.progress import Progress
 from edgewright_converter.request import ConversionRequest
@@ -30,6 +30,7 @@ from edgewright_converter.samples import Samples
 from edgewright_manifests.bundle import open_bundle
 from edgewright_manifests.variant import Target, Variant
 from edgewright_runtime.engine import Session, open_session
+from edgewright_runtime.engine.telemetry import forbid_telemetry
 
 from benchmarks.zoo import ZOO, PackageUnavailable
 

@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Convert; 0 done, raises what the command line prints as one line."""
     request = _request(arguments)
     # Here, not above: onnx and its friends take a second to import, `--help` need not.
-    from edgewright_converter.noise import forbid_telemetry
+    from edgewright_runtime.engine.telemetry import forbid_telemetry
 
     forbid_telemetry()
     from edgewright_converter.pipeline import STAGES, convert

@@ -1,9 +1,7 @@
 """Keeps third-party libraries quiet and off the network while they work for us.
 
 onnxruntime.quantization and NNCF print, LiteRT and OpenVINO write to file descriptor 2 from
-C++. Three send usage data unless told not to: OpenVINO and NNCF to Google Analytics
-(openvino_telemetry 2025.2, where `enable_opt_in_dialog=False` means opted in), and ONNX Runtime
-from 1.31 on to Microsoft (its Privacy.md, "Disabling Telemetry").
+C++. NNCF sends usage data by the same package as OpenVINO, which the engine switches off.
 """
 
 import contextlib
@@ -13,18 +11,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import cast
 
-
-def forbid_telemetry() -> None:
-    """Keep all of them from reporting, in this process and in the children it starts.
-
-    Must run before the first import of onnxruntime, openvino or nncf. OpenVINO and NNCF fall
-    back to stubs of their own when `import openvino_telemetry` fails.
-    """
-    os.putenv("ORT_DISABLE_TELEMETRY", "1")
-    modules = cast(dict[str, object], sys.modules)
-    modules["openvino_telemetry"] = None
+from edgewright_runtime.engine.telemetry import forbid_telemetry
 
 
 @contextlib.contextmanager

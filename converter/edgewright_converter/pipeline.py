@@ -14,6 +14,7 @@ from edgewright_manifests.golden import GoldenVectors, write_golden
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import Constraints, Target
 from edgewright_runtime.engine import Session
+from edgewright_runtime.engine.telemetry import forbid_telemetry
 
 from edgewright_converter.assembly import assemble_measurements, assemble_report
 from edgewright_converter.candidate import Artifact, RecipeSource
@@ -28,7 +29,7 @@ from edgewright_converter.fixed_size import fix_asked_sizes, fix_sample_sizes
 from edgewright_converter.frontend import OnnxSource, read_onnx
 from edgewright_converter.held_out import SampleSplit, check_batch_axis, draw_golden, split_samples
 from edgewright_converter.measure import Reference, run_samples
-from edgewright_converter.noise import forbid_telemetry, silenced
+from edgewright_converter.noise import silenced
 from edgewright_converter.preparation import Prepared, open_source, prepare
 from edgewright_converter.progress import Progress
 from edgewright_converter.provenance import collect_provenance

@@ -20,8 +20,11 @@ def render_table(report: Report) -> str:
         for c in target.candidates
     )
     measure = "accuracy" if labelled else "agreement" if classified else "SNR"
-    head = ["target", "ships", f"{measure} float", f"{measure} small", "size float", "size small"]
-    head += ["latency float", "latency small", "speed-up"]
+    shown = [shown_small(target) for target in report.targets]
+    words = {candidate.precision for candidate in shown if candidate is not None}
+    small = words.pop() if len(words) == 1 else "quantized"
+    head = ["target", "ships", f"{measure} float", f"{measure} {small}"]
+    head += ["size float", f"size {small}", "latency float", f"latency {small}", "speed-up"]
     rows = [_row(target, measure) for target in report.targets]
     lines = _align([head, *rows])
     for target in report.targets:

@@ -1,8 +1,8 @@
 """Keeps the engines' libraries from reporting to their makers.
 
 ONNX Runtime reports usage to Microsoft from 1.31 on (its Privacy.md, "Disabling
-Telemetry"); openvino's Python package brings openvino_telemetry along, which counts its
-absence as a refusal.
+Telemetry"); openvino's Python package brings openvino_telemetry along (Google Analytics, where
+`enable_opt_in_dialog=False` means opted in), and falls back to stubs of its own without it.
 """
 
 import os
@@ -15,4 +15,4 @@ def forbid_telemetry() -> None:
     os.putenv("ORT_DISABLE_TELEMETRY", "1")
     modules = cast(dict[str, object], sys.modules)
     # None makes `import openvino_telemetry` fail, and openvino use stubs of its own.
-    modules.setdefault("openvino_telemetry", None)
+    modules["openvino_telemetry"] = None

@@ -4,7 +4,8 @@ import onnx
 import pytest
 from edgewright_converter.emit.coreml.catalogue import registry
 from edgewright_converter.emit.coreml.emission import Emission
-from edgewright_converter.emit.coreml.registry import Registry, emits, registrations_of
+from edgewright_converter.emit.coreml.registry import Registration, emits
+from edgewright_converter.emit.registration import Registry, registrations_of
 
 
 def test_registering_an_operator_twice_is_an_error() -> None:
@@ -17,7 +18,7 @@ def test_registering_an_operator_twice_is_an_error() -> None:
         del emission
 
     with pytest.raises(ValueError, match="Relu of opset 13"):
-        Registry([*registrations_of(one), *registrations_of(other)])
+        Registry([m for f in (one, other) for m in registrations_of(f, Registration)])
 
 
 def test_only_forms_that_onnx_defines_are_registered() -> None:

@@ -2,13 +2,10 @@
 
 import onnx
 import pytest
+from edgewright_converter.emit.registration import Registry, registrations_of
 from edgewright_converter.emit.tflite.catalogue import registry
 from edgewright_converter.emit.tflite.emission import Emission
-from edgewright_converter.emit.tflite.registry import (
-    Registry,
-    emits,
-    registrations_of,
-)
+from edgewright_converter.emit.tflite.registry import Registration, emits
 
 
 def test_registering_an_operator_twice_is_an_error() -> None:
@@ -21,7 +18,7 @@ def test_registering_an_operator_twice_is_an_error() -> None:
         del emission
 
     with pytest.raises(ValueError, match="Relu of opset 13"):
-        Registry([*registrations_of(one), *registrations_of(other)])
+        Registry([m for f in (one, other) for m in registrations_of(f, Registration)])
 
 
 def test_only_forms_that_onnx_defines_are_registered() -> None:
