@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.processes import command_lines, parent
+
 T = TypeVar("T")
 START_LIMIT_S = 60.0
 EDGEWRIGHT = [
@@ -76,15 +78,9 @@ class FleetProcess:
 
     def broker_pid(self) -> int:
         """The one child that is mosquitto."""
-        for line in subprocess.run(
-            ["ps", "-o", "pid=,comm=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.splitlines():
-            pid, name = line.split()
-            if name == "mosquitto":
-                return int(pid)
+        for pid, line in command_lines().items():
+            if "mosquitto" in line.split(" ")[0] and parent(pid) == self.process.pid:
+                return pid
         raise AssertionError("the server has no mosquitto")
 
     def api(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import running
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,8 +24,7 @@ def transcript(tmp_path_factory: pytest.TempPathFactory) -> str:
         check=False,
     )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-3000:]
-    running = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True)
-    assert running.stdout == "", "the demo left a process running"
+    assert running(str(folder)) == [], "the demo left a process running"
     return result.stdout
 
 

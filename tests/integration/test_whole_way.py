@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
+from tests.processes import running
+
 ROOT = Path(__file__).resolve().parents[2]
 FASHION = ROOT / "examples" / "fashion"
 EDGEWRIGHT = Path(sys.executable).with_name("edgewright")
@@ -176,7 +178,4 @@ def test_nothing_of_the_fleets_is_left_when_it_has_stopped(site: Site) -> None:
     site.stop("fleet")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    brokers = subprocess.run(
-        ["pgrep", "-f", f"mosquitto.*{site.folder}"], capture_output=True, text=True, check=False
-    )
-    assert brokers.stdout == ""
+    assert running("mosquitto", str(site.folder)) == []
