@@ -29,8 +29,10 @@ TARGETS = ("--target", "onnx", "--target", "openvino", "--target", "tflite")
 """Those that this machine can run; Core ML and TensorRT would be written too."""
 FIRST = ("--canary", "0", "--probation", "1", "--min-requests", "0")
 """Nothing is served yet, so there is nothing to be careful about and no traffic to judge by."""
-CANARY = ("--canary", "1", "--probation", "6", "--min-requests", "40", "--max-latency-ratio", "1.5")
-"""A minute of probation would be usual; the demo has not the time."""
+CANARY = ("--canary", "1", "--probation", "6", "--min-requests", "40", "--max-latency-ratio")
+"""A minute of probation would be usual; the demo has not the time. The budget follows."""
+BIGGER, EQUAL = "5", "1.5"
+"""v2 is a larger network than v1 and may take its time; v3 and v4 are to be as fast as v2."""
 MARK = ".edgewright-demo"
 
 
@@ -222,7 +224,7 @@ def tour(demo: Demo, started: float) -> list[str]:
         started,
         "5 · Roll out v2: first one device, the canary; the others only when it has held up",
     )
-    code = demo.roll_out("2", *CANARY, ticket="DEMO-2")
+    code = demo.roll_out("2", *CANARY, BIGGER, ticket="DEMO-2")
     expect(code == 0, "the rollout of v2 did not complete")
     demo.settle("2")
     demo.mark("v2 everywhere")
@@ -236,7 +238,7 @@ def tour(demo: Demo, started: float) -> list[str]:
     )
     demo.assemble_the_wrong_one()
     demo.publish("3")
-    code = demo.roll_out("3", *CANARY, ticket="DEMO-3")
+    code = demo.roll_out("3", *CANARY, EQUAL, ticket="DEMO-3")
     expect(code == 1, "v3 was not refused")
     demo.settle("2")
     demo.mark("v2 still everywhere")
@@ -245,7 +247,7 @@ def tour(demo: Demo, started: float) -> list[str]:
         started, "7 · v4 is right, but too slow under live load: the device takes it back by itself"
     )
     demo.publish("4")
-    code = demo.roll_out("4", *CANARY, ticket="DEMO-4")
+    code = demo.roll_out("4", *CANARY, EQUAL, ticket="DEMO-4")
     expect(code == 1, "v4 was not taken back")
     demo.settle("2")
     demo.mark("v2 again everywhere")
