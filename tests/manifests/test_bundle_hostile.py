@@ -56,11 +56,19 @@ def test_random_damage_anywhere_is_a_bundle_error(pristine: Path, data: st.DataO
         start = data.draw(st.integers(0, len(original) - 1))
         end = data.draw(st.integers(start, len(original)))
         damaged = original[:start] + data.draw(st.binary(max_size=20)) + original[end:]
-        if damaged != original:
+        if damaged != original and not _same_json(damaged, original):
             path.write_bytes(damaged)
             _assert_refused(copy)
     finally:
         shutil.rmtree(copy)
+
+
+def _same_json(damaged: bytes, original: bytes) -> bool:
+    """White space between tokens is no damage where no digest stands for the bytes (index.json)."""
+    try:
+        return bool(json.loads(damaged) == json.loads(original))
+    except ValueError:
+        return False
 
 
 @given(
