@@ -9,14 +9,14 @@ so that a device has, and loads, only the commands of the parts it installed.
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Protocol, cast
 
 from edgewright_manifests import __version__
 from edgewright_manifests.errors import EdgewrightError, UsageError
-
-GROUP = "edgewright.commands"
+from edgewright_manifests.installed_commands import installed_commands
+from edgewright_manifests.lazy_parser import load_all
 
 
 class Command(Protocol):
@@ -34,7 +34,7 @@ class Command(Protocol):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {entry.name: entry for entry in entry_points(group=GROUP)}
+    commands = installed_commands()
     parser = _parser(commands, words)
     parsed = parser.parse_args(words)
     if parsed.command is None:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "completion":
             return _print_completion(parser, parsed.shell)
-        return cast(Command, commands[parsed.command].load()).run(parsed)
+        return _load(commands[parsed.command]).run(parsed)
     except UsageError as error:
         print(f"edgewright {parsed.command}: {error}", file=sys.stderr)
         return 2
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(commands: Mapping[str, str], words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgewright",
         description="Get a trained model onto a fleet of edge devices and keep it right there.",
@@ -67,15 +67,19 @@ def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.A
     parser.add_argument("--version", action="version", version=f"edgewright {__version__}")
     sub = parser.add_subparsers(dest="command", metavar="COMMAND")
     wanted = next((word for word in words if word in commands), None)
-    for name, entry in sorted(commands.items()):
+    for name, module in sorted(commands.items()):
         if wanted is None or name == wanted:
-            command = cast(Command, entry.load())
+            command = _load(module)
             command.add_arguments(sub.add_parser(name, help=command.HELP, description=command.HELP))
         else:
             sub.add_parser(name)
     completion = sub.add_parser("completion", help="print a completion script for your shell")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return parser
+
+
+def _load(module: str) -> Command:
+    return cast(Command, import_module(module))
 
 
 def _print_completion(parser: argparse.ArgumentParser, shell: str) -> int:
@@ -85,5 +89,6 @@ def _print_completion(parser: argparse.ArgumentParser, shell: str) -> int:
         raise UsageError(
             "completion needs the package shtab; pip install 'edgewright-manifests[completion]'"
         ) from error
+    load_all(parser)
     print(shtab.complete(parser, shell))
     return 0

@@ -4,7 +4,6 @@ Every document is a frozen msgspec struct that forbids unknown fields. JSON is
 written compact and in field order, so that equal documents have equal bytes.
 """
 
-import difflib
 import os
 import re
 import tempfile
@@ -103,6 +102,8 @@ def _nearest_key(message: str, kind: type[object]) -> str:
     if match is None:
         return ""
     known = _keys_at(kind, (match[2] or "").split("."))
+    import difflib  # only for a message
+
     near = difflib.get_close_matches(match[1], known, n=1, cutoff=0.5)
     if near:
         return f"did you mean `{near[0]}`?"
@@ -114,7 +115,10 @@ def _keys_at(kind: object, path: list[str]) -> list[str]:
         info = msgspec.inspect.type_info(kind)
         if not isinstance(info, msgspec.inspect.StructType):
             return []
-        found = {f.encode_name: f.type for f in info.fields}.get(step)
+        name, _, item = step.partition("[")
+        found = {f.encode_name: f.type for f in info.fields}.get(name)
+        if item and isinstance(found, msgspec.inspect.DictType):
+            found = found.value_type
         if not isinstance(found, msgspec.inspect.StructType):
             return []
         kind = found.cls

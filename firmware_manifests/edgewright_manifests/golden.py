@@ -1,7 +1,8 @@
 """Golden vectors: inputs and the float model's outputs, and the verdict on a variant by them.
 
 They travel in the bundle as an `.npz` with `input.<name>` and `output.<name>` (both
-`[n, ...]`, stacked along the tensor's own batch axis) and optionally `labels` (`[n]`).
+`[n, ...]`, stacked along the tensor's own batch axis) and optionally `labels` (`[n]`) and
+`raw.<name>`: the samples of an input before the pre-processing that the variant records.
 A device runs them on its own accelerator before it lets a release serve.
 """
 
@@ -11,7 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log10, prod
 
 import numpy as np
@@ -58,6 +59,8 @@ class GoldenVectors:
     """The float model's outputs for `inputs`."""
     labels: NDArray[np.int64] | None = None
     """`[n]`: the right class of each sample."""
+    raw: dict[str, Array] = field(default_factory=dict)
+    """By input name `[n, ...]`: what pre-processing makes `inputs` of (raw_input.raw_problem)."""
 
     @property
     def samples(self) -> int:
@@ -90,6 +93,7 @@ def write_golden(golden: GoldenVectors) -> bytes:
     arrays |= {f"output.{name}": array for name, array in golden.outputs.items()}
     if not golden.inputs or not golden.outputs:
         raise BundleError("golden vectors: there must be at least one input and one output")
+    arrays |= {f"raw.{name}": array for name, array in golden.raw.items()}
     if golden.labels is not None:
         arrays["labels"] = np.asarray(golden.labels, np.int64)
     _check_counts({name: array.shape for name, array in arrays.items()})
@@ -117,15 +121,20 @@ def read_golden(data: bytes, signature: ModelSignature) -> GoldenVectors:
     arrays = _read_npz(data)
     if missing := sorted(specs.keys() - arrays.keys()):
         raise BundleError(f"golden vectors: array {missing[0]} of the signature is missing")
-    if extra := sorted(arrays.keys() - specs.keys() - {"labels"}):
+    raw = {f"raw.{spec.name}": spec.name for spec in signature.inputs}
+    if extra := sorted(arrays.keys() - specs.keys() - raw.keys() - {"labels"}):
         raise BundleError(f"golden vectors: array {extra[0]!r} is in no signature")
     for name, array in arrays.items():
-        _check_array(name, array, specs.get(name, labels))
+        if name in raw and name not in specs:
+            _check_finite(name, array)
+        else:
+            _check_array(name, array, specs.get(name, labels))
     _check_counts({name: array.shape for name, array in arrays.items()})
     return GoldenVectors(
         inputs={spec.name: arrays[f"input.{spec.name}"] for spec in signature.inputs},
         outputs={spec.name: arrays[f"output.{spec.name}"] for spec in signature.outputs},
         labels=arrays.get("labels"),
+        raw={of: arrays[name] for name, of in raw.items() if name in arrays},
     )
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from edgewright_manifests.digest import Digest
 from edgewright_manifests.documents import Document
+from edgewright_manifests.preprocessing import Preprocessing
 from edgewright_manifests.signature import ModelSignature
 
 Target = Literal["onnx", "openvino", "tflite", "coreml", "tensorrt"]
@@ -34,6 +35,33 @@ class Tolerance(Document, frozen=True):
     """Share of labelled samples (0..1) whose arg-max is the label."""
 
 
+class MetricFigure(Document, frozen=True):
+    """What one metric of the converter measured: `cer`, `map:boxes=b`, `module:function`."""
+
+    name: str
+    value: float
+    value_float: float | None = None
+    """The float model's own, where the metric compares with the truth and not with float."""
+    better: Literal["higher", "lower"] = "higher"
+    unit: Literal["share", "dB", ""] = ""
+    """`share` is 0..1."""
+
+
+class GroupFigure(Document, frozen=True):
+    """The held-out samples of one class or slice; shares are 0..1."""
+
+    facet: str
+    """`class`, `slices`, or the name of an array `slice.<name>` of the samples."""
+    group: str
+    samples: int
+    share_float: float
+    """Right answers of the float model; without labels the variant's agreement over all."""
+    share: float
+    """Right answers of the variant; without labels its agreement with the float model."""
+    noise: float
+    """Standard error of the difference."""
+
+
 class Quality(Document, frozen=True):
     """What was measured on held-out samples; shares are 0..1."""
 
@@ -42,6 +70,10 @@ class Quality(Document, frozen=True):
     top1_agreement: float | None = None
     accuracy: float | None = None
     accuracy_float: float | None = None
+    metrics: tuple[MetricFigure, ...] = ()
+    """What was asked for beyond these."""
+    worst_group: GroupFigure | None = None
+    """The class or slice that lost most beyond noise, of those large enough to tell."""
 
 
 class Constraints(Document, frozen=True):
@@ -74,6 +106,8 @@ class Variant(Document, frozen=True):
     claimed: bool = False
     """True when a person stated the figures (`bundle assemble`) and no converter measured them."""
     constraints: Constraints = Constraints()
+    preprocessing: Preprocessing | None = None
+    """How raw samples became the inputs, where the converter was told."""
 
     @property
     def id(self) -> str:

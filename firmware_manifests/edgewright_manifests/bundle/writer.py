@@ -17,6 +17,7 @@ from edgewright_manifests.bundle.oci import Descriptor, OciDescriptor
 from edgewright_manifests.bundle.reader import open_bundle
 from edgewright_manifests.digest import Digest, digest_of
 from edgewright_manifests.errors import BundleError
+from edgewright_manifests.preprocessing import Preprocessing
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import (
     ArtifactFile,
@@ -107,6 +108,7 @@ class BundleWriter:
         golden: bytes,
         claimed: bool = False,
         constraints: Constraints | None = None,
+        preprocessing: Preprocessing | None = None,
         shared: Sequence[Descriptor] = (),
     ) -> Variant:
         """Add one converted form; the first of `files` is the one that the engine opens.
@@ -144,6 +146,7 @@ class BundleWriter:
             tolerance=tolerance,
             claimed=claimed,
             constraints=constraints or Constraints(),
+            preprocessing=preprocessing,
         )
         document = self._store(documents.encode(variant), oci.VARIANT, oci.VARIANT_FILE)
         vectors = self._store(golden, oci.GOLDEN, oci.GOLDEN_FILE)
