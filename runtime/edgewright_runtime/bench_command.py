@@ -14,7 +14,6 @@ from edgewright_runtime.engine.session import Session
 from edgewright_runtime.engine.tensors import Tensor, example_inputs
 from edgewright_runtime.model_source import Candidate, open_source
 
-HELP = "measure the latency of a model's variants on this machine"
 _WARM_RUNS = 10
 _MIN_RUNS = 10
 
@@ -99,9 +98,10 @@ def measure(candidate: Candidate, *, threads: int, seconds: float) -> VariantLat
 
 
 def _samples(candidate: Candidate, session: Session) -> list[Mapping[str, Tensor]]:
-    if candidate.golden is None:
+    golden = candidate.read_golden()
+    if golden is None:
         return [example_inputs(session.signature)]
-    return [candidate.golden.sample(index) for index in range(candidate.golden.samples)]
+    return [golden.sample(index) for index in range(golden.samples)]
 
 
 def _print(report: BenchReport) -> None:

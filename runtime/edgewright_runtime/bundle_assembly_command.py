@@ -16,10 +16,12 @@ from edgewright_manifests.bundle import BundleWriter, open_bundle
 from edgewright_manifests.documents import Document
 from edgewright_manifests.errors import UsageError
 from edgewright_manifests.golden import GoldenVectors, read_golden, write_golden
+from edgewright_manifests.preprocessing import Preprocessing
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import TARGETS, Precision, Quality, Target, Tolerance
 
 from edgewright_runtime.engine.session import BACKENDS, open_session
+from edgewright_runtime.errors import BackendUnavailable
 
 HELP = "put artifacts made elsewhere into a bundle, with figures that you claim"
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         min_agreement=arguments.min_agreement,
         min_snr_db=arguments.min_snr_db,
     )
-    signature, golden = _golden(arguments, parts)
+    signature, golden, preprocessing = _golden(arguments, parts)
     quality = Quality(samples=golden.samples, accuracy=arguments.accuracy)
     with BundleWriter(arguments.name, arguments.release_version) as writer:
         variants = [
@@ -88,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
                 tolerance=tolerance,
                 claimed=True,
                 golden=write_golden(golden),
+                preprocessing=preprocessing,
             )
             for part in parts
         ]
@@ -129,23 +132,30 @@ def claimed_tolerance(
 
 def _golden(
     arguments: argparse.Namespace, parts: Sequence[_Part]
-) -> tuple[ModelSignature, GoldenVectors]:
+) -> tuple[ModelSignature, GoldenVectors, Preprocessing | None]:
     if arguments.golden_from is not None:
         entry = open_bundle(arguments.golden_from).entries[0]
-        return entry.variant.signature, entry.read_golden()
+        return entry.variant.signature, entry.read_golden(), entry.variant.preprocessing
     signature = _signature(parts)
-    return signature, read_golden(documents.read_bytes(arguments.golden), signature)
+    return signature, read_golden(documents.read_bytes(arguments.golden), signature), None
 
 
 def _signature(parts: Sequence[_Part]) -> ModelSignature:
     """What an artifact says of itself, from the first that an engine here can open."""
+    unavailable: BackendUnavailable | None = None
     for part in parts:
         if part.target in BACKENDS:
-            session = open_session(part.target, part.files[0])
+            try:
+                session = open_session(part.target, part.files[0])
+            except BackendUnavailable as error:
+                unavailable = unavailable or error
+                continue
             try:
                 return session.signature
             finally:
                 session.close()
+    if unavailable is not None:
+        raise unavailable
     raise UsageError(
         "no artifact can be opened here to learn its inputs and outputs; name a bundle of the "
         "same model with --golden-from"

@@ -12,12 +12,12 @@ from edgewright_manifests.documents import Document
 from edgewright_manifests.errors import BundleError, UsageError
 from edgewright_manifests.variant import TARGETS, Variant
 
-from edgewright_runtime import bundle_assembly_command
-from edgewright_runtime.engine import available_targets
-from edgewright_runtime.engine.tensors import shown
+from edgewright_runtime import bundle_assembly_command, bundle_signing_command
+from edgewright_runtime.engine.availability import available_targets
+from edgewright_runtime.engine.describing import shown
 from edgewright_runtime.update.preflight import PreflightVerdict, run_preflight
 
-HELP = "show, check, extract or assemble bundles"
+HELP = "show, check, extract, sign or assemble bundles"
 
 
 class BundleSummary(Document, frozen=True):
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     assembly.add_arguments(
         sub.add_parser("assemble", help=assembly.HELP, description=assembly.HELP)
     )
+    bundle_signing_command.add_arguments(sub)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,8 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
             return _extract(arguments)
         case "assemble":
             return bundle_assembly_command.run(arguments)
+        case "sign":
+            return bundle_signing_command.run_sign(arguments)
+        case "verify-signature":
+            return bundle_signing_command.run_verify(arguments)
         case _:
-            raise UsageError("say what to do: show, check, extract, assemble")
+            raise UsageError(
+                "say what to do: show, check, extract, assemble, sign, verify-signature"
+            )
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -3,39 +3,47 @@
 import argparse
 from collections.abc import Mapping
 
-from edgewright_manifests.cli import Command
 from edgewright_manifests.errors import UsageError
-
-from edgewright_runtime import (
-    bench_command,
-    doctor_command,
-    enroll_command,
-    models_command,
-    serve_command,
-    status_command,
-)
+from edgewright_manifests.lazy_parser import add_commands, run_command
 
 HELP = "serve models on this device, enrol it in a fleet, look after it"
 
-_COMMANDS: Mapping[str, Command] = {
-    "serve": serve_command,
-    "enroll": enroll_command,
-    "status": status_command,
-    "models": models_command,
-    "doctor": doctor_command,
-    "bench": bench_command,
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": (
+        "edgewright_runtime.serve_command",
+        "serve models over HTTP and gRPC, alone or as a device of a fleet",
+    ),
+    "enroll": (
+        "edgewright_runtime.enroll_command",
+        "join a fleet with a token from `edgewright fleet token create`",
+    ),
+    "status": (
+        "edgewright_runtime.status_command",
+        "show what a device of a fleet serves, and where its updates stand",
+    ),
+    "models": (
+        "edgewright_runtime.models_command",
+        "list what a running server serves",
+    ),
+    "doctor": (
+        "edgewright_runtime.doctor_command",
+        "say which targets this machine can run, and what to do about the others",
+    ),
+    "bench": (
+        "edgewright_runtime.bench_command",
+        "measure the latency of a model's variants on this machine",
+    ),
 }
+"""Module and summary of each; a module is imported only when its command is wanted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `Command`."""
-    sub = parser.add_subparsers(dest="runtime_command", metavar="COMMAND")
-    for name, command in _COMMANDS.items():
-        command.add_arguments(sub.add_parser(name, help=command.HELP, description=command.HELP))
+    add_commands(parser, "runtime_command", COMMANDS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `Command`."""
     if arguments.runtime_command is None:
-        raise UsageError(f"say what to do: {', '.join(_COMMANDS)}")
-    return _COMMANDS[arguments.runtime_command].run(arguments)
+        raise UsageError(f"say what to do: {', '.join(COMMANDS)}")
+    return run_command(COMMANDS[arguments.runtime_command][0], arguments)

@@ -44,6 +44,17 @@ class UpdateConfig(Document, frozen=True):
     """Tries in a row without one byte; with the longest pauses about half an hour."""
 
 
+class TlsConfig(Document, frozen=True, kw_only=True):
+    """`[tls]` of both network doors: PEM files, read again at SIGHUP."""
+
+    certificate: str
+    """The device's certificate, and those between it and the clients' root below it."""
+    key: str
+    """Its private key, without a password."""
+    client_ca: str | None = None
+    """Roots of client certificates; with it a client without one is turned away."""
+
+
 class RuntimeConfig(Document, frozen=True):
     """The whole file. Paths are relative to the working folder."""
 
@@ -55,6 +66,12 @@ class RuntimeConfig(Document, frozen=True):
     """HOST:PORT of the inference door. Loopback: who may reach it is for you to widen."""
     grpc: str | None = None
     """HOST:PORT of the gRPC door; none unless given: most devices ask over HTTP."""
+    tls: TlsConfig | None = None
+    """None speaks in the clear, which the loopback may."""
+    token_file: str | None = None
+    """Tokens, one per line, of which callers of the network doors must show one."""
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Of each network door: a Raspberry Pi 4 with 1 GB holds them idle."""
     threads: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Threads per inference: small models are fastest, and leave most CPU, on one."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 1

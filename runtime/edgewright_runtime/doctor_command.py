@@ -9,10 +9,8 @@ from edgewright_manifests.documents import Document, encode
 from edgewright_manifests.variant import Target
 
 from edgewright_runtime import __version__
-from edgewright_runtime.engine import available_targets
+from edgewright_runtime.engine.availability import available_targets
 from edgewright_runtime.model_source import memory_bytes, this_machine
-
-HELP = "say which targets this machine can run, and what to do about the others"
 
 _REMEDIES: Mapping[Target, str] = {
     "onnx": "pip install 'edgewright-runtime[onnx]'",

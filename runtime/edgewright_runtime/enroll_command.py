@@ -6,8 +6,6 @@ from pathlib import Path
 
 from edgewright_manifests.errors import UsageError
 
-HELP = "join a fleet with a token from `edgewright fleet token create`"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `Command`."""

@@ -6,6 +6,8 @@ RuntimeFault
 ├── InvalidInput           the caller's tensors do not fit the model's signature
 ├── InferenceFailed        the engine accepted the tensors and then failed
 ├── ModelUnknown           no model or version of that name is loaded
+├── RegionUnknown          no shared memory region of that name is registered
+├── NotAllowed             the server was started without leave for it
 ├── Overloaded             the model's queue is full; try again later
 ├── DeadlineExceeded       the request waited for longer than it was given
 ├── Cancelled              the caller, or the server's end, took the request back in time
@@ -53,6 +55,14 @@ class InferenceFailed(RuntimeFault):
 
 class ModelUnknown(RuntimeFault):
     """No model, version or generation of that name is loaded."""
+
+
+class RegionUnknown(RuntimeFault):
+    """No shared memory region of that name is registered."""
+
+
+class NotAllowed(RuntimeFault):
+    """The server was started without leave for what is asked; no other request will do."""
 
 
 class Overloaded(RuntimeFault):

@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright_manifests import documents
 from edgewright_manifests.bundle import Bundle, open_bundle, read_unpacked
 from edgewright_manifests.device_profile import DeviceProfile, load_profile, select_variant
-from edgewright_manifests.golden import GoldenVectors, read_golden
 from edgewright_manifests.variant import TARGETS, Target
 
-from edgewright_runtime.engine import available_targets
 from edgewright_runtime.engine.artifact import Artifact, unpacked_artifact
+from edgewright_runtime.engine.availability import available_targets
 from edgewright_runtime.errors import BackendUnavailable, ModelRejected
+
+if TYPE_CHECKING:  # golden vectors are numpy's, which a server does without
+    from edgewright_manifests.golden import GoldenVectors
 
 _SUFFIXES: Mapping[str, Target] = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
 _NO_VERSION = "1"  # what Triton calls the only version of a model
@@ -25,10 +28,20 @@ GOLDEN_FILE = "golden.npz"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One variant that could be opened, with golden vectors where its folder has them."""
+    """One variant that could be opened."""
 
     artifact: Artifact
-    golden: GoldenVectors | None = None
+    golden_file: Path | None = None
+    """Its golden vectors, where its folder has them."""
+
+    def read_golden(self) -> "GoldenVectors | None":
+        """The golden vectors. Raises BundleError when they are damaged."""
+        if self.golden_file is None:
+            return None
+        from edgewright_manifests.golden import read_golden
+
+        assert self.artifact.signature is not None  # a variant always has one
+        return read_golden(documents.read_bytes(self.golden_file), self.artifact.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +144,8 @@ def _from_unpacked(folder: Path, target: Target | None) -> ModelSource:
 
 
 def _unpacked_candidate(folder: Path) -> Candidate:
-    artifact = unpacked_artifact(folder)
-    assert artifact.signature is not None  # a variant always has one
-    golden = read_golden(documents.read_bytes(folder / GOLDEN_FILE), artifact.signature)
-    return Candidate(artifact, golden)
+    return Candidate(unpacked_artifact(folder), folder / GOLDEN_FILE)
+
 
 
 def _from_file(path: Path, target: Target | None) -> ModelSource:

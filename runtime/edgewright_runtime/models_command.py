@@ -7,11 +7,10 @@ from urllib.parse import quote
 import msgspec
 from edgewright_manifests.signature import TensorSpec
 
-from edgewright_runtime.engine.tensors import shown_side
+from edgewright_runtime.engine.describing import shown_side
 from edgewright_runtime.errors import RuntimeFault, one_line
 from edgewright_runtime.serving.tcp_door import parse_address
 
-HELP = "list what a running server serves"
 _TIMEOUT_S = 5.0
 
 

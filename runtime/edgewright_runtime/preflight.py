@@ -14,11 +14,13 @@ from typing import TextIO
 import msgspec
 import numpy as np
 from edgewright_manifests.bundle import read_unpacked
-from edgewright_manifests.errors import EdgewrightError
+from edgewright_manifests.errors import BundleError, EdgewrightError
 from edgewright_manifests.golden import GoldenVectors, Verdict, judge, read_golden
+from edgewright_manifests.raw_input import raw_problem
 from edgewright_manifests.tensors import Array
 
-from edgewright_runtime.engine import Session, available_targets, open_session
+from edgewright_runtime.engine import Session, open_session
+from edgewright_runtime.engine.availability import available_targets
 from edgewright_runtime.lifeline import die_with_parent
 from edgewright_runtime.update.preflight import NICE, PreflightVerdict
 
@@ -61,6 +63,8 @@ def prove(folder: Path, *, threads: int) -> tuple[Verdict, str]:
     """
     variant = read_unpacked(folder)
     golden = read_golden((folder / "golden.npz").read_bytes(), variant.signature)
+    if problem := raw_problem(variant.preprocessing, variant.signature, golden):
+        raise BundleError(problem)
     session = open_session(variant.target, folder / variant.files[0].name, threads=threads)
     try:
         outputs = run_samples(session, golden)

@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import uvloop
 from edgewright_manifests.errors import UsageError
 from edgewright_manifests.variant import TARGETS
@@ -13,10 +14,12 @@ from edgewright_runtime.engine.artifact import Artifact
 from edgewright_runtime.errors import RuntimeFault
 from edgewright_runtime.model_source import open_source
 from edgewright_runtime.server import ServerConfig, Serving, serve
+from edgewright_runtime.serving.security import exposure
 from edgewright_runtime.serving.tcp_door import is_loopback
+from edgewright_runtime.serving.tls import Tls
 
-HELP = "serve models over HTTP and gRPC, alone or as a device of a fleet"
 DEFAULT_HTTP = "127.0.0.1:8000"
+DEFAULT_CONNECTIONS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--socket", type=Path, metavar="PATH", help="open the local door there (docs/runtime.md)"
     )
+    parser.add_argument(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="explicit: clients may unload and load again what --model names",
+    )
+    parser.add_argument(
+        "--model-files",
+        choices=("refuse", "accept"),
+        default="refuse",
+        help="accept: a client that loads a model may send its file, which runs in this process",
+    )
+    parser.add_argument(
+        "--shared-memory",
+        choices=("local", "on", "off"),
+        default="local",
+        help="whether clients may name POSIX shared memory (default: on a loopback address only)",
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="F.pem", help="certificate chain of both network doors"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="F.pem", help="its private key")
+    parser.add_argument(
+        "--tls-client-ca",
+        type=Path,
+        metavar="F.pem",
+        help="turn away clients without a certificate from one of these roots",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="F",
+        help="tokens, one per line: callers must send one as 'Authorization: Bearer TOKEN'",
+    )
+    parser.add_argument(
+        "--connections",
+        type=_count,
+        metavar="N",
+        help=f"connections of each network door; further ones are told so (default {DEFAULT_CONNECTIONS})",
+    )
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="open a control socket too")
     parser.add_argument(
         "--state", type=Path, metavar="DIR", help="state folder of an enrolled device"
@@ -51,9 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
             "nothing to serve; give --model PATH, or --state DIR of an enrolled device"
         )
     address = arguments.http or DEFAULT_HTTP
-    warn_if_open(address)
-    if arguments.grpc:
-        warn_if_open(arguments.grpc)
+    tls, token_file = _tls(arguments), _word(arguments.token_file)
+    for each in filter(None, (address, arguments.grpc)):
+        warn_if_open(each, tls, token_file)
     with ExitStack() as unpacked:
         models: dict[str, Artifact] = {}
         for word in arguments.model:
@@ -68,20 +111,22 @@ def run(arguments: argparse.Namespace) -> int:
             socket=str(arguments.socket) if arguments.socket else None,
             control=str(arguments.control) if arguments.control else None,
             threads=arguments.threads or 1,
+            model_control=arguments.model_control,
+            model_files=arguments.model_files,
+            shared_memory=arguments.shared_memory,
+            connections=arguments.connections or DEFAULT_CONNECTIONS,
+            tls=tls,
+            token_file=token_file,
         )
         uvloop.run(serve(config, models, ready=_announce))
     return 0
 
 
-def warn_if_open(address: str) -> None:
+def warn_if_open(address: str, tls: Tls | None, token_file: str | None) -> None:
     """Say loudly that nobody is kept out. Raises DoorUnavailable for what is no address."""
-    if not is_loopback(address):
-        print(
-            f"WARNING: {address} can be reached from the network, and this server has no TLS "
-            "and asks for no token: whoever reaches it can use the models. Serve on 127.0.0.1 "
-            "behind a proxy that has both, unless you trust everyone on that network.",
-            file=sys.stderr,
-        )
+    problem = None if is_loopback(address) else exposure(address, tls, token_file)
+    if problem is not None:
+        print(f"WARNING: {problem}", file=sys.stderr)
 
 
 def _run_device(arguments: argparse.Namespace) -> int:
@@ -100,24 +145,28 @@ def _run_device(arguments: argparse.Namespace) -> int:
         http=arguments.http,
         grpc=arguments.grpc,
         threads=arguments.threads,
+        tls=_tls(arguments),
+        token_file=_word(arguments.token_file),
+        connections=arguments.connections,
     )
     if not is_enrolled(config.state):
         raise RuntimeFault(
             f"{config.state}: this device is in no fleet yet; run `edgewright runtime enroll`, "
             "or serve a bundle of your own with --model PATH"
         )
-    warn_if_open(config.http)
-    if config.grpc:
-        warn_if_open(config.grpc)
+    tls = msgspec.convert(msgspec.to_builtins(config.tls), Tls | None)
+    for each in filter(None, (config.http, config.grpc)):
+        warn_if_open(each, tls, config.token_file)
     return supervise(config)
 
 
 def _announce(serving: Serving) -> None:
+    scheme = "https" if serving.has_tls else "http"
     for model in serving.repository.models.values():
         active = model.serving()
         print(
             f"serving {model.name} {active.artifact.version} ({active.artifact.variant} on "
-            f"{active.session.placement}) at http://{serving.http}/v2/models/{model.name}",
+            f"{active.session.placement}) at {scheme}://{serving.http}/v2/models/{model.name}",
             file=sys.stderr,
             flush=True,
         )
@@ -134,6 +183,26 @@ def _named(word: str) -> tuple[str | None, Path]:
             raise UsageError(f"--model {word}: the path is missing")
         return name, Path(path)
     return None, Path(word)
+
+
+def _tls(arguments: argparse.Namespace) -> Tls | None:
+    certificate, key = arguments.tls_cert, arguments.tls_key
+    if certificate is None and key is None and arguments.tls_client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("TLS needs both --tls-cert and --tls-key")
+    client_ca = _word(arguments.tls_client_ca)
+    return Tls(certificate=str(certificate), key=str(key), client_ca=client_ca)
+
+
+def _word(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal() or not 1 <= int(word[:8]) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of connections")
+    return int(word)
 
 
 def _threads(word: str) -> int:

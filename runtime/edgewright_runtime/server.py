@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import uvloop
@@ -21,13 +22,22 @@ from edgewright_runtime.engine.artifact import Artifact, unpacked_artifact
 from edgewright_runtime.errors import DoorUnavailable, one_line
 from edgewright_runtime.lifeline import die_with_parent
 from edgewright_runtime.serving.control_door import ControlDoor
+from edgewright_runtime.serving.descriptors import connection_limit
 from edgewright_runtime.serving.http.application import OpenInference
 from edgewright_runtime.serving.http.connection import Limits
 from edgewright_runtime.serving.http.door import HttpDoor
+from edgewright_runtime.serving.inference.extensions import Extensions
+from edgewright_runtime.serving.inference.loading import Loading
+from edgewright_runtime.serving.inference.log_settings import LogSettings
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
+from edgewright_runtime.serving.inference.trace_settings import TraceSettings
 from edgewright_runtime.serving.local.connection import LocalLimits
 from edgewright_runtime.serving.local.door import LocalDoor
+from edgewright_runtime.serving.models.loader import settle
 from edgewright_runtime.serving.repository import Repository
-from edgewright_runtime.serving.tcp_door import TcpDoor
+from edgewright_runtime.serving.security import Security
+from edgewright_runtime.serving.tcp_door import TcpDoor, is_loopback
+from edgewright_runtime.serving.tls import Tls
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +73,21 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     read_timeout_s: float = 30.0
     """For a request's head as a whole, and for each pause within its body."""
     body_bytes: int = 64 << 20
-    connections: int = 1024
+    connections: int = 10_000
+    """Of each TCP door; the next is told 503 and hung up on. An idle one costs about 10 KB."""
+    tls: Tls | None = None
+    """Of both TCP doors; their files are read again at SIGHUP."""
+    token_file: str | None = None
+    """Tokens, one of which callers of the TCP doors must show; read again at SIGHUP."""
+    model_control: Literal["none", "explicit"] = "none"
+    """Whether clients load and unload the models that the server was started with: not unless it
+    is said, since whoever reaches the port could then stop a model."""
+    model_files: Literal["refuse", "accept"] = "refuse"
+    """Whether a client that loads a model may send its file: it would run in this process."""
+    shared_memory: Literal["local", "on", "off"] = "local"
+    """Whether clients name POSIX shared memory: `local` while every address is the loopback's,
+    since memory can be shared on one machine only and a key from elsewhere reads what is not
+    the caller's."""
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -73,6 +97,7 @@ class Serving(msgspec.Struct, frozen=True):
     http: str | None
     socket: str | None = None
     grpc: str | None = None
+    has_tls: bool = False
 
 
 async def serve(
@@ -88,22 +113,33 @@ async def serve(
     `config.unpacked` that does not is logged, since the agent can repair it over the
     control socket. Raises DoorUnavailable, ModelRejected, BackendUnavailable.
     """
+    security = Security(config.tls, config.token_file)
     stopped = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     repository = Repository(
         threads=config.threads, queue_limit=config.queue_limit, workers=config.workers
     )
+    extensions = _extensions(config, repository, models)
     application = OpenInference(
-        repository, timeout_s=config.request_timeout_s, body_bytes=config.body_bytes
+        repository,
+        extensions,
+        timeout_s=config.request_timeout_s,
+        body_bytes=config.body_bytes,
     )
     limits = Limits(
         body_bytes=config.body_bytes,
         read_timeout_s=config.read_timeout_s,
-        connections=config.connections,
+        connections=connection_limit(config.connections),
+        access=security.access,
     )
-    http = HttpDoor(config.http, application, limits) if config.http is not None else None
-    grpc = _grpc_door(config.grpc, config, repository) if config.grpc is not None else None
+    http = (
+        HttpDoor(config.http, application, limits, security.context("http/1.1"))
+        if config.http is not None
+        else None
+    )
+    grpc = _grpc_door(config, repository, limits, security)
+    security.watch(signal.SIGHUP, [door for door in (http, grpc) if door is not None])
     local = _local_door(config, repository)
     control: ControlDoor | None = None
     try:
@@ -123,7 +159,9 @@ async def serve(
         if config.control is not None:
             control = ControlDoor(Path(config.control), repository, http=address, grpc=grpc_address)
             await control.open()
-        ready(Serving(repository, address, config.socket, grpc=grpc_address))
+        has_tls = config.tls is not None
+        settle()
+        ready(Serving(repository, address, config.socket, grpc=grpc_address, has_tls=has_tls))
         await stopped.wait()
         _log.info("server stopping")
     finally:
@@ -136,10 +174,39 @@ async def serve(
         if control is not None:
             await control.close()
         await repository.close()
+        extensions.close()
 
 
-def _grpc_door(address: str, config: ServerConfig, repository: Repository) -> TcpDoor:
+def _extensions(
+    config: ServerConfig, repository: Repository, models: Mapping[str, Artifact]
+) -> Extensions:
+    addresses = [address for address in (config.http, config.grpc) if address is not None]
+    is_local = all(is_loopback(address) for address in addresses)
+    return Extensions(
+        SharedMemory(
+            is_allowed=config.shared_memory == "on"
+            or (config.shared_memory == "local" and is_local)
+        ),
+        Loading(
+            repository,
+            {
+                **{entry.model: _unpacked(entry) for entry in config.unpacked},
+                **{name: partial(_same, artifact) for name, artifact in models.items()},
+            },
+            is_explicit=config.model_control == "explicit",
+            takes_files=config.model_files == "accept",
+        ),
+        LogSettings(),
+        TraceSettings(),
+    )
+
+
+def _grpc_door(
+    config: ServerConfig, repository: Repository, limits: Limits, security: Security
+) -> TcpDoor | None:
     """Imported only when it is wanted. Raises DoorUnavailable."""
+    if config.grpc is None:
+        return None
     try:
         from edgewright_runtime.serving.grpc.calls import Limits as GrpcLimits
         from edgewright_runtime.serving.grpc.door import GrpcDoor
@@ -148,13 +215,17 @@ def _grpc_door(address: str, config: ServerConfig, repository: Repository) -> Tc
             f"the gRPC door needs protobuf and hpack ({one_line(error)}); "
             "pip install 'edgewright-runtime[grpc]', or leave --grpc out"
         ) from error
-    limits = GrpcLimits(message_bytes=config.body_bytes, read_timeout_s=config.read_timeout_s)
     return GrpcDoor(
-        address,
+        config.grpc,
         repository,
-        limits,
+        GrpcLimits(
+            message_bytes=limits.body_bytes,
+            read_timeout_s=limits.read_timeout_s,
+            access=limits.access,
+        ),
         timeout_s=config.request_timeout_s,
-        connections=config.connections,
+        connections=limits.connections,
+        tls=security.context("h2"),
     )
 
 
@@ -171,12 +242,14 @@ def _local_door(config: ServerConfig, repository: Repository) -> LocalDoor | Non
 
 async def _load_unpacked(repository: Repository, entry: Unpacked) -> None:
     try:
-        await repository.load(
-            entry.model, entry.generation, partial(unpacked_artifact, Path(entry.folder))
-        )
+        await repository.load(entry.model, entry.generation, _unpacked(entry))
         await repository.switch(entry.model, entry.generation, keep_previous=False)
     except EdgewrightError as error:
         _log.error("release does not load model=%s reason=%s", entry.model, error)
+
+
+def _unpacked(entry: Unpacked) -> Callable[[], Artifact]:
+    return partial(unpacked_artifact, Path(entry.folder))
 
 
 def _same(artifact: Artifact) -> Artifact:

@@ -13,8 +13,6 @@ from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.update.cursor import Cursor
 from edgewright_runtime.update.slots import SlotRecord
 
-HELP = "show what a device of a fleet serves, and where its updates stand"
-
 
 class ServedGeneration(Document, frozen=True):
     """One loaded generation with its figures. Latencies in milliseconds."""

@@ -47,7 +47,7 @@ STOP_LIMIT_S = 15.0
 MAX_SOCKET_PATH = 107
 """Bytes in sockaddr_un.sun_path without its end (man 7 unix)."""
 EXIT_CONFIG = 78  # EX_CONFIG, sysexits.h: restarting the agent would not help
-_WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+_WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Child:
@@ -126,7 +126,9 @@ class Supervisor:
                     child.start_if_due()
                 self._note()
                 got = signal.sigtimedwait(_WATCHED, TICK_S if self._ready else 0.05)
-                if got is not None and got.si_signo != signal.SIGCHLD:
+                if got is not None and got.si_signo == signal.SIGHUP:
+                    self._server.send(signal.SIGHUP)  # certificates and tokens are new
+                elif got is not None and got.si_signo != signal.SIGCHLD:
                     return self._stop()
                 for child in (self._server, self._agent):
                     child.reap()
@@ -167,6 +169,8 @@ class Supervisor:
         return 0
 
     def _server_command(self) -> list[str]:
+        import msgspec
+
         shun = None
         if self._server.quick_deaths >= QUICK_DEATHS:
             # It does not live with the active release: an unproven one, or a broken disk.
@@ -179,6 +183,9 @@ class Supervisor:
             "socket": str(self._run / "infer.sock"),
             "threads": self._config.threads,
             "workers": self._config.workers,
+            "connections": self._config.connections,
+            "token_file": self._config.token_file,
+            "tls": msgspec.to_builtins(self._config.tls),
         }
         if slot is not None:
             config["unpacked"] = [
@@ -272,6 +279,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 def _unblock() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it may come before a child listens to it
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright_manifests.bundle import read_unpacked
-from edgewright_manifests.signature import ModelSignature
+from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 from edgewright_manifests.variant import Target
 
+from edgewright_runtime.engine.describing import shown
 from edgewright_runtime.engine.session import Session, open_session
-from edgewright_runtime.engine.tensors import shown
 from edgewright_runtime.errors import ModelRejected
 
 
@@ -25,7 +25,7 @@ class Artifact:
     def open(self, *, threads: int = 1) -> Session:
         """Load it. Raises BackendUnavailable; ModelRejected also for another signature."""
         session = open_session(self.target, self.path, threads=threads)
-        if self.signature is not None and session.signature != self.signature:
+        if self.signature is not None and not _serves(session.signature, self.signature):
             found = shown(session.signature)
             session.close()
             raise ModelRejected(
@@ -44,3 +44,17 @@ def unpacked_artifact(folder: Path) -> Artifact:
         path=folder / variant.files[0].name,
         signature=variant.signature,
     )
+
+
+def _serves(found: ModelSignature, wanted: ModelSignature) -> bool:
+    """Equal, but for a batch that is 1 in the engine (Core ML) and of any size in the variant."""
+    alone = ModelSignature(
+        inputs=tuple(map(_of_one, wanted.inputs)), outputs=tuple(map(_of_one, wanted.outputs))
+    )
+    return found in (wanted, alone)
+
+
+def _of_one(spec: TensorSpec) -> TensorSpec:
+    if spec.shape[:1] != (DYNAMIC,):
+        return spec
+    return TensorSpec(name=spec.name, datatype=spec.datatype, shape=(1, *spec.shape[1:]))

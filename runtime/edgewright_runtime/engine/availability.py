@@ -24,9 +24,14 @@ except ImportError as newer:
     except ImportError:
         raise newer from None
 """,
+    "coreml": """
+import sys
+if sys.platform != 'darwin':
+    sys.exit('Core ML runs on macOS only')
+import coremltools
+""",
 }
 _ELSEWHERE: Mapping[Target, str] = {
-    "coreml": "Core ML runs on macOS; this runtime has no engine for it yet",
     "tensorrt": "this runtime has no engine for TensorRT yet",
 }
 

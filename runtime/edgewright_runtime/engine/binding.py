@@ -7,10 +7,9 @@ the outputs written there.
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
+from edgewright_runtime.engine.raw_inference import raw_inference
+from edgewright_runtime.engine.raw_tensor import RawTensor, check_raw_inputs
 from edgewright_runtime.engine.session import Session
-from edgewright_runtime.engine.tensors import Tensor, check_inputs
 from edgewright_runtime.errors import InvalidInput
 
 Run = Callable[[], None]
@@ -25,32 +24,36 @@ class OutputsDiffer(InvalidInput):
 class BindsInPlace(Protocol):
     """What a session offers whose engine reads and writes a caller's memory."""
 
-    def bind(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Run:
+    def bind(self, inputs: Mapping[str, RawTensor], outputs: Mapping[str, RawTensor]) -> Run:
         """See `bind`. `close` of the session lets go of all that is bound."""
 
 
-def bind(session: Session, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Run:
-    """An inference that reads `inputs` and writes `outputs` (C-contiguous, one per output).
+def bind(
+    session: Session, inputs: Mapping[str, RawTensor], outputs: Mapping[str, RawTensor]
+) -> Run:
+    """An inference that reads `inputs` and writes `outputs` (writable memory, one per output).
 
-    Raises InvalidInput when the arrays do not fit the signature.
+    Raises InvalidInput when the tensors do not fit the signature.
     """
-    check_inputs(session.signature, inputs)
+    check_raw_inputs(session.signature, inputs)
     if isinstance(session, BindsInPlace):
         return session.bind(inputs, outputs)
+    infer = raw_inference(session)
 
     def run() -> None:
-        store(session.run(inputs), outputs)
+        store(infer(inputs), outputs)
 
     return run
 
 
-def store(found: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+def store(found: Mapping[str, RawTensor], outputs: Mapping[str, RawTensor]) -> None:
     """Copy what an engine gave. Raises OutputsDiffer before anything is written."""
-    for name, array in outputs.items():
-        if found[name].shape != array.shape:
+    for name, room in outputs.items():
+        made = found[name]
+        if made.shape != room.shape or made.datatype != room.datatype:
             raise OutputsDiffer(
-                f"output '{name}' has shape {list(found[name].shape)}, there is memory for "
-                f"{list(array.shape)}"
+                f"output '{name}' is {made.datatype} {list(made.shape)}, there is memory for "
+                f"{room.datatype} {list(room.shape)}"
             )
-    for name, array in outputs.items():
-        np.copyto(array, found[name], casting="no")
+    for name, room in outputs.items():
+        memoryview(room.data)[:] = found[name].data

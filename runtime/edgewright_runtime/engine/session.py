@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import Target
 
-from edgewright_runtime.engine.tensors import Tensor
 from edgewright_runtime.errors import BackendUnavailable, ModelRejected
+
+if TYPE_CHECKING:  # numpy is for callers that bring it
+    from edgewright_runtime.engine.tensors import Tensor
 
 BACKENDS: Mapping[Target, str] = {
     "onnx": "edgewright_runtime.engine.backends.onnx",
     "openvino": "edgewright_runtime.engine.backends.openvino",
     "tflite": "edgewright_runtime.engine.backends.litert",
+    "coreml": "edgewright_runtime.engine.backends.coreml",
 }
 """The module that runs each target. A new target is one new module and one line here."""
 
@@ -30,7 +33,7 @@ class Session(Protocol):
     def placement(self) -> str:
         """Library and device that really run it, as the library proves after loading."""
 
-    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         """Outputs by name, for one array per input (any size where the signature says -1).
 
         Raises InvalidInput for arrays that do not fit, InferenceFailed when the engine fails.

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from edgewright_manifests import tensors
-from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
+from edgewright_manifests.signature import DataType, ModelSignature
 from edgewright_manifests.tensors import Array as Tensor
 
+from edgewright_runtime.engine.describing import names
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import InvalidInput
 
 __all__ = [
@@ -18,9 +20,8 @@ __all__ = [
     "all_finite",
     "check_inputs",
     "example_inputs",
-    "names",
-    "shown",
-    "shown_side",
+    "from_raw",
+    "to_raw",
 ]
 
 NUMPY_DTYPES: Mapping[DataType, np.dtype[Any]] = MappingProxyType(  # Any: differs per entry
@@ -54,9 +55,25 @@ def check_inputs(signature: ModelSignature, inputs: Mapping[str, Tensor]) -> Non
         raise InvalidInput(f"the model has no input {stray}; it takes {names(signature.inputs)}")
 
 
-def names(specs: tuple[TensorSpec, ...]) -> str:
-    """The tensors' names, quoted, to show in a message."""
-    return ", ".join(f"'{spec.name}'" for spec in specs)
+def to_raw(array: Tensor, datatype: DataType) -> RawTensor:
+    """The array's elements in C order; copied only where they lie otherwise.
+
+    `array` has the numpy dtype of `datatype`.
+    """
+    if datatype == "BYTES":
+        return RawTensor(datatype, array.shape, elements=[bytes(item) for item in array.ravel()])
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return RawTensor(datatype, array.shape, flat.view(np.uint8).data)
+
+
+def from_raw(tensor: RawTensor) -> Tensor:
+    """An array over the tensor's own memory; it can be written where that can."""
+    dtype = NUMPY_DTYPES[tensor.datatype]
+    if tensor.elements is None:
+        return np.frombuffer(tensor.data, dtype).reshape(tensor.shape)
+    flat = np.empty(len(tensor.elements), np.object_)
+    flat[:] = tensor.elements
+    return flat.reshape(tensor.shape)
 
 
 def all_finite(signature: ModelSignature, outputs: Mapping[str, Tensor]) -> bool:
@@ -78,13 +95,3 @@ def example_inputs(signature: ModelSignature) -> dict[str, Tensor]:
         )
         for spec in signature.inputs
     }
-
-
-def shown(signature: ModelSignature) -> str:
-    """The signature in one line: `x FP32 [-1, 4] -> y FP32 [-1, 3]`."""
-    return f"{shown_side(signature.inputs)} -> {shown_side(signature.outputs)}"
-
-
-def shown_side(specs: tuple[TensorSpec, ...]) -> str:
-    """Inputs or outputs in one line."""
-    return ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)

@@ -53,22 +53,41 @@ class Latencies:
 
 
 class Figures:
-    """Requests, errors and engine latency."""
+    """Requests, errors, and the time that requests spent in each stage."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
         self.latencies = Latencies()
+        """Engine time."""
+        self.waits = Latencies()
+        """Time in the queue, of the requests that had to wait in it."""
+        self.failed_s = 0.0
+        """Engine time of requests that failed."""
+        self.input_s = 0.0
+        """Time to turn answered requests into tensors; the local door has none to turn."""
+        self.output_s = 0.0
+        """Time to turn outputs into answers."""
+        self.last_s = 0.0
+        """When the last request was answered, in seconds of Unix time; 0 before the first."""
 
-    def succeeded(self, seconds: float) -> None:
-        """One request was answered after this much engine time."""
+    def succeeded(self, seconds: float, waited_s: float = 0.0) -> None:
+        """One request was answered after this much engine time, and waiting before it."""
         self.requests += 1
         self.latencies.record(seconds)
+        if waited_s:
+            self.waits.record(waited_s)
 
-    def failed(self) -> None:
+    def failed(self, seconds: float = 0.0) -> None:
         """One request was not answered, or was answered wrongly."""
         self.requests += 1
         self.errors += 1
+        self.failed_s += seconds
+
+    def converted(self, input_s: float, output_s: float) -> None:
+        """An answered request took this long to read and to write. On the event loop only."""
+        self.input_s += input_s
+        self.output_s += output_s
 
     def percentile_ms(self, share: float) -> float | None:
         """A latency percentile in milliseconds."""

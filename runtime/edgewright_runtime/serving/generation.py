@@ -1,7 +1,6 @@
 """One loaded release of a model, and one attempt to answer a request with it."""
 
 import asyncio
-import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +10,10 @@ from functools import partial
 from edgewright_manifests.signature import DYNAMIC, ModelSignature
 
 from edgewright_runtime.engine.artifact import Artifact
+from edgewright_runtime.engine.elements import all_finite
+from edgewright_runtime.engine.raw_inference import RawInference, raw_inference
+from edgewright_runtime.engine.raw_tensor import RawTensor, example_raw_inputs
 from edgewright_runtime.engine.session import Session
-from edgewright_runtime.engine.tensors import Tensor, all_finite, example_inputs
 from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelRejected, RuntimeFault
 from edgewright_runtime.serving.figures import Figures
 
@@ -29,6 +30,7 @@ class LoadedGeneration:
         self.name = name
         self.artifact = artifact
         self.session = session
+        self.infer: RawInference = raw_inference(session)
         self.signature: ModelSignature = session.signature
         self.figures = Figures()
         self._lock = threading.Lock()
@@ -60,7 +62,7 @@ class LoadedGeneration:
                 self._unheld = partial(loop.call_soon_threadsafe, empty.set)
             await empty.wait()
 
-    def is_quick(self, inputs: Mapping[str, Tensor]) -> bool:
+    def is_quick(self, inputs: Mapping[str, RawTensor]) -> bool:
         """Whether these inputs may run on the event loop: no larger than what ran quickly."""
         return sum(tensor.nbytes for tensor in inputs.values()) <= self._quick_bytes
 
@@ -72,7 +74,7 @@ def load_generation(name: str, artifact: Artifact, *, threads: int) -> LoadedGen
     answer zeros of its own shape.
     """
     session = artifact.open(threads=threads)
-    example = example_inputs(session.signature)
+    example = example_raw_inputs(session.signature)
     try:
         median_s = _warm(session, example)
     except InferenceFailed as error:
@@ -85,14 +87,15 @@ def load_generation(name: str, artifact: Artifact, *, threads: int) -> LoadedGen
     return LoadedGeneration(name, artifact, session, size if median_s < INLINE_S else -1)
 
 
-def _warm(session: Session, example: Mapping[str, Tensor]) -> float:
-    session.run(example)
+def _warm(session: Session, example: Mapping[str, RawTensor]) -> float:
+    infer = raw_inference(session)
+    infer(example)
     taken: list[float] = []
     while len(taken) < _WARM_RUNS and sum(taken) < _WARM_LIMIT_S:
         started = time.perf_counter()
-        session.run(example)
+        infer(example)
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return sorted(taken)[len(taken) // 2]
 
 
 def _shape_is_free(signature: ModelSignature) -> bool:
@@ -103,30 +106,31 @@ def _shape_is_free(signature: ModelSignature) -> bool:
 class Attempt:
     """What became of one request: outputs by name, or the error for the caller."""
 
-    outputs: Mapping[str, Tensor] | None
+    outputs: Mapping[str, RawTensor] | None
     error: RuntimeFault | None
     answered_by: LoadedGeneration
     engine_s: float
     """Engine time of the generation that answered."""
+    waited_s: float = 0.0
+    """Time in the queue."""
     active_failed: bool = False
     """The active generation failed, or gave NaN or infinity where the fallback did not."""
 
 
 def attempt(
-    active: LoadedGeneration, fallback: LoadedGeneration | None, inputs: Mapping[str, Tensor]
+    active: LoadedGeneration, fallback: LoadedGeneration | None, inputs: Mapping[str, RawTensor]
 ) -> Attempt:
     """Run `active`; on probation let `fallback` answer what `active` fails."""
     if fallback is not None and fallback.signature != active.signature:
         fallback = None  # a release with other tensors cannot stand in
     started = time.perf_counter()
     try:
-        outputs = active.session.run(inputs)
+        outputs = active.infer(inputs)
     except InvalidInput as error:
         return Attempt(None, error, active, 0.0)
     except InferenceFailed as error:
-        if fallback is None:
-            return Attempt(None, error, active, 0.0, active_failed=True)
-        return _fall_back(fallback, inputs) or Attempt(None, error, active, 0.0, active_failed=True)
+        failed = Attempt(None, error, active, time.perf_counter() - started, active_failed=True)
+        return failed if fallback is None else _fall_back(fallback, inputs) or failed
     taken_s = time.perf_counter() - started
     if fallback is not None and not all_finite(active.signature, outputs):
         instead = _fall_back(fallback, inputs)
@@ -136,10 +140,10 @@ def attempt(
     return Attempt(outputs, None, active, taken_s)
 
 
-def _fall_back(fallback: LoadedGeneration, inputs: Mapping[str, Tensor]) -> Attempt | None:
+def _fall_back(fallback: LoadedGeneration, inputs: Mapping[str, RawTensor]) -> Attempt | None:
     started = time.perf_counter()
     try:
-        outputs = fallback.session.run(inputs)
+        outputs = fallback.infer(inputs)
     except (InvalidInput, InferenceFailed):
         return None
     return Attempt(outputs, None, fallback, time.perf_counter() - started, active_failed=True)

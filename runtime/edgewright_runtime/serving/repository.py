@@ -1,25 +1,21 @@
 """Which models are loaded, in which generations, and which of them answers."""
 
 import asyncio
-import ctypes
-import functools
-import gc
 import logging
-import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Literal
 
 from edgewright_runtime.engine.artifact import Artifact
-from edgewright_runtime.engine.tensors import Tensor
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import Cancelled, DeadlineExceeded, ModelUnknown, Overloaded
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, load_generation
+from edgewright_runtime.serving.models.loader import Loader, give_back_memory
 from edgewright_runtime.serving.scheduler import Done, Scheduler
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 Work = Callable[[LoadedGeneration, LoadedGeneration | None], Attempt]
 """Runs the active generation, or on probation the fallback in its stead."""
@@ -59,7 +55,7 @@ class ServedModel:
         return self.active
 
     def infer(
-        self, inputs: Mapping[str, Tensor], *, deadline_s: float, done: Done
+        self, inputs: Mapping[str, RawTensor], *, deadline_s: float, done: Done
     ) -> Callable[[], object] | None:
         """Answer with `done`; on the event loop only. Raises ModelUnknown, Overloaded.
 
@@ -88,16 +84,19 @@ class ServedModel:
         DeadlineExceeded.
         """
         active, fallback = self._hold()
+        asked = time.perf_counter()
         try:
             try:
                 self.scheduler.enter(deadline_s)
             except (Overloaded, DeadlineExceeded):
                 self._refuse()
                 raise
+            waited_s = time.perf_counter() - asked
             try:
                 attempt = work(active, fallback)
             finally:
                 self.scheduler.leave()
+            attempt.waited_s = waited_s
             done(attempt)
             self._count(active, attempt)
         finally:
@@ -127,12 +126,14 @@ class ServedModel:
 
     def _add(self, active: LoadedGeneration, attempt: Attempt) -> None:
         if attempt.active_failed:
-            active.figures.failed()
+            active.figures.failed(attempt.engine_s if attempt.outputs is None else 0.0)
         if attempt.error is None:
-            attempt.answered_by.figures.succeeded(attempt.engine_s)
-            self.figures.succeeded(attempt.engine_s)
+            answering = attempt.answered_by.figures
+            answering.succeeded(attempt.engine_s, attempt.waited_s)
+            answering.last_s = time.time()
+            self.figures.succeeded(attempt.engine_s, attempt.waited_s)
         elif attempt.active_failed:
-            self.figures.failed()
+            self.figures.failed(attempt.engine_s)
         elif isinstance(attempt.error, DeadlineExceeded):
             self.refused += 1
         elif isinstance(attempt.error, Cancelled):
@@ -150,7 +151,7 @@ class Repository:
         self._workers = workers
         self._models: dict[str, ServedModel] = {}
         self._changing = asyncio.Lock()
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._loader = Loader()
 
     @property
     def models(self) -> Mapping[str, ServedModel]:
@@ -182,8 +183,10 @@ class Repository:
             served = self._models.get(model)
             if served is not None and name in served.generations:
                 return
-            generation = await self._in_loader(
-                lambda: load_generation(name, find(), threads=self._threads)
+            artifact = await self._loader.run(find)
+            generation = await self._loader.run(
+                lambda: load_generation(name, artifact, threads=self._threads),
+                starts_threads=self._threads > 1 or artifact.target != "onnx",
             )
             if served is None:
                 scheduler = Scheduler(model, queue_limit=self._queue_limit, workers=self._workers)
@@ -239,7 +242,7 @@ class Repository:
                     served.active = served.fallback = None
                 for generation in list(served.generations.values()):
                     await self._retire(served, generation)
-        self._loader.shutdown(wait=False)
+        self._loader.close()
 
     async def _retire(self, served: ServedModel, generation: LoadedGeneration) -> None:
         # Requests that hold it are bounded by the queue, and each by its deadline.
@@ -248,24 +251,10 @@ class Repository:
         if not served.generations:
             served.scheduler.close()
             del self._models[served.name]
-        await self._in_loader(lambda: _free(generation))
+        await self._loader.run(lambda: _free(generation))
         _log.info("generation unloaded model=%s generation=%s", served.name, generation.name)
-
-    async def _in_loader(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
 
 
 def _free(generation: LoadedGeneration) -> None:
     generation.session.close()
-    gc.collect()
-    trim = _malloc_trim()
-    if trim is not None:
-        # glibc keeps freed arenas: 440 MB after ten swaps of a 64 MB model without this.
-        trim(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    give_back_memory()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from edgewright_runtime.engine.tensors import Tensor
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -41,7 +41,7 @@ class Scheduler:
         self,
         active: LoadedGeneration,
         fallback: LoadedGeneration | None,
-        inputs: Mapping[str, Tensor],
+        inputs: Mapping[str, RawTensor],
         *,
         deadline_s: float,
         done: Done,
@@ -57,9 +57,8 @@ class Scheduler:
             return None
         self._queue()
         loop = asyncio.get_running_loop()
-        expires = time.monotonic() + deadline_s
         future = self._workers.submit(
-            _attempt_in_time, self._engines, expires, active, fallback, inputs
+            _attempt_in_time, self._engines, time.monotonic(), deadline_s, active, fallback, inputs
         )
 
         def finish(finished: Future[Attempt]) -> None:
@@ -107,18 +106,22 @@ def _late() -> DeadlineExceeded:
 
 def _attempt_in_time(
     engines: "threading.Lock | threading.Semaphore",
-    expires: float,
+    asked: float,
+    deadline_s: float,
     active: LoadedGeneration,
     fallback: LoadedGeneration | None,
-    inputs: Mapping[str, Tensor],
+    inputs: Mapping[str, RawTensor],
 ) -> Attempt:
-    left_s = expires - time.monotonic()
+    left_s = asked + deadline_s - time.monotonic()
     if left_s < 0 or not engines.acquire(timeout=min(left_s, threading.TIMEOUT_MAX)):
         return Attempt(None, _late(), active, 0.0)
+    waited_s = time.monotonic() - asked
     try:
-        return attempt(active, fallback, inputs)
+        made = attempt(active, fallback, inputs)
     finally:
         engines.release()
+    made.waited_s = waited_s
+    return made
 
 
 def _outcome(finished: Future[Attempt], active: LoadedGeneration) -> Attempt:

@@ -3,10 +3,14 @@
 import asyncio
 import errno
 import ipaddress
+import os
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 from edgewright_runtime.errors import DoorUnavailable, one_line
+from edgewright_runtime.serving.tls import HANDSHAKE_S
 
 _BACKLOG = 512
 _CHECK_S = 1.0
@@ -35,18 +39,29 @@ MakeConnection = Callable[[Seen, Seen], asyncio.BaseProtocol]
 end."""
 
 
+MakeContext = Callable[[], ssl.SSLContext]
+"""Reads the certificate's files. Raises DoorUnavailable."""
+
+
 class TcpDoor:
     """One listening address; `address` is HOST:PORT once it is open."""
 
     def __init__(
-        self, address: str, make: MakeConnection, *, connections: int, option: str = "--http"
+        self,
+        address: str,
+        make: MakeConnection,
+        *,
+        connections: int,
+        option: str = "--http",
+        tls: MakeContext | None = None,
     ) -> None:
         self._wanted = parse_address(address)
         self._make = make
+        self._tls = tls
         self._limit = connections
         self._option = option
         self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._checks: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self.address = address
@@ -54,20 +69,53 @@ class TcpDoor:
     async def open(self) -> None:
         """Listen. Raises DoorUnavailable when the address is taken or not this machine's."""
         host, port = self._wanted
+        context = self._tls() if self._tls is not None else None
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: self._make(self._opened, self._closed), host, port, backlog=_BACKLOG
+            server = await asyncio.get_running_loop().create_server(
+                lambda: self._make(self._opened, self._closed),
+                host,
+                port,
+                backlog=_BACKLOG,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_S if context is not None else None,
             )
         except OSError as error:
             raise _unavailable(host, port, error, self._option) from error
-        found = self._server.sockets[0].getsockname()
+        self._servers = [server]
+        found = server.sockets[0].getsockname()
         self.address = f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
+
+    async def reload(self) -> None:
+        """Meet new clients with the certificate's files as they are now; no connection ends.
+
+        Raises DoorUnavailable, and goes on with the old ones, when the new ones are no good.
+        """
+        if self._tls is None or not self._servers:
+            return
+        context, before = self._tls(), self._servers
+        after: list[asyncio.Server] = []
+        for listening in (each for server in before for each in server.sockets):
+            # The same queue of clients under another descriptor: none of them is turned away.
+            twin = socket.socket(fileno=os.dup(listening.fileno()))
+            after.append(
+                await asyncio.get_running_loop().create_server(
+                    lambda: self._make(self._opened, self._closed),
+                    sock=twin,
+                    backlog=_BACKLOG,
+                    ssl=context,
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                )
+            )
+        self._servers = after
+        for server in before:
+            server.close()
 
     async def close(self) -> None:
         """Stop listening, answer what was asked, hang up."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._connections):
             connection.finish()
         try:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgewright_manifests.variant import TARGETS, Target
-from edgewright_runtime.engine import available_targets, open_session
+from edgewright_runtime.engine import open_session
+from edgewright_runtime.engine.availability import available_targets
 from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor
 from edgewright_runtime.errors import (
     BackendUnavailable,
@@ -227,7 +228,7 @@ def test_a_library_that_kills_its_process_is_a_reason_and_kills_nobody(tmp_path:
     broken.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so.12: no such file')\n")
     code = (
-        "from edgewright_runtime.engine import available_targets as a; f = a();"
+        "from edgewright_runtime.engine.availability import available_targets as a; f = a();"
         "print(f['onnx']); print(f['openvino']); print(f['tflite'])"
     )
     done = subprocess.run(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import InvalidInput, RuntimeFault
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.calls import Limits
@@ -13,7 +14,6 @@ from edgewright_runtime.serving.grpc.connection import SCRATCH_BYTES, GrpcConnec
 from edgewright_runtime.serving.grpc.infer import read_inputs, read_request
 from edgewright_runtime.serving.grpc.messages import build_messages
 from edgewright_runtime.serving.grpc.stream import Answer, Cancel
-from edgewright_runtime.serving.http.messages import Buffer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -58,6 +58,24 @@ def serving(
     document = {"http": "127.0.0.1:0", "control": str(path), "unpacked": list(unpacked), **config}
     command = [sys.executable, "-m", "edgewright_runtime.server"]
     command += ["--config", json.dumps(document), "--parent", str(os.getpid())]
+    with _running(command, path) as running:
+        yield running
+
+
+@contextmanager
+def serving_files(folder: Path, models: Mapping[str, Path], *options: str) -> Iterator[Running]:
+    """The same for bare files, by `edgewright runtime serve`; all are version 1."""
+    path = folder / "control.sock"
+    command = [sys.executable, "-c", "from edgewright_manifests.cli import main; main()"]
+    command += ["runtime", "serve", "--http", "127.0.0.1:0", "--control", str(path), *options]
+    for name, file in models.items():
+        command += ["--model", f"{name}={file}"]
+    with _running(command, path) as running:
+        yield running
+
+
+@contextmanager
+def _running(command: Sequence[str], path: Path) -> Iterator[Running]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             control = ControlClient(path)

@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 from edgewright_manifests.signature import ModelSignature, TensorSpec
-from edgewright_runtime.engine.tensors import NUMPY_DTYPES
+from edgewright_runtime.engine.tensors import NUMPY_DTYPES, from_raw, to_raw
 from edgewright_runtime.errors import InvalidInput
-from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
 from edgewright_runtime.serving.http.infer import InferRequest, parse_infer
+from edgewright_runtime.serving.inference.binary_tensors import (
+    read_binary_tensor,
+    write_binary_tensor,
+)
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +22,7 @@ SIGNATURE = ModelSignature(
     inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 4)),),
     outputs=(TensorSpec(name="y", datatype="FP32", shape=(-1, 3)),),
 )
+MEMORY = SharedMemory()
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -54,7 +59,7 @@ REQUEST = st.fixed_dictionaries(
 def parsed(body: bytes, header: bytes | None) -> InferRequest | None:
     """The request, or None for one clear error."""
     try:
-        return parse_infer(body, header, SIGNATURE)
+        return parse_infer(MEMORY, body, header, SIGNATURE)
     except InvalidInput as error:
         assert str(error)
         assert "\n" not in str(error)
@@ -77,8 +82,8 @@ def test_any_json_of_roughly_the_right_form_parses_or_is_refused(
     head = json.dumps(document).encode()
     found = parsed(head + data, str(len(head)).encode() if is_binary else None)
     if found is not None:
-        for array in found.inputs.values():
-            assert array.dtype in NUMPY_DTYPES.values()
+        for tensor in found.inputs.values():
+            assert from_raw(tensor).dtype in NUMPY_DTYPES.values()
 
 
 @QUICK
@@ -98,8 +103,8 @@ def test_binary_tensors_come_back_as_they_went(
         if datatype == "BOOL":
             array = array.astype(np.bool_)
     array = array.reshape(shape)
-    wire = memoryview(bytes(write_binary_tensor(datatype, array)))
-    back = read_binary_tensor("x", datatype, tuple(shape), wire)
+    wire = memoryview(bytes(write_binary_tensor(to_raw(array, datatype))))
+    back = from_raw(read_binary_tensor("x", datatype, tuple(shape), wire))
     assert back.dtype == array.dtype
     assert back.shape == array.shape
     if datatype == "BYTES":

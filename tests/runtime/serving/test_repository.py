@@ -9,8 +9,10 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from edgewright_runtime.engine.artifact import Artifact
+from edgewright_runtime.engine.raw_inference import raw_inference
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.engine.session import Session
-from edgewright_runtime.engine.tensors import Tensor
+from edgewright_runtime.engine.tensors import Tensor, to_raw
 from edgewright_runtime.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -26,8 +28,8 @@ from edgewright_runtime.serving.scheduler import Scheduler
 from tests.runtime import models
 
 T = TypeVar("T")
-ONES: Mapping[str, Tensor] = {"x": np.ones((1, 4), np.float32)}
-ZEROS: Mapping[str, Tensor] = {"x": np.zeros((1, 4), np.float32)}
+ONES: Mapping[str, RawTensor] = {"x": to_raw(np.ones((1, 4), np.float32), "FP32")}
+ZEROS: Mapping[str, RawTensor] = {"x": to_raw(np.zeros((1, 4), np.float32), "FP32")}
 
 
 class Gated:
@@ -68,7 +70,7 @@ def run(scenario: Callable[[Repository], Awaitable[T]], *, queue_limit: int = 4)
 
 
 async def infer(
-    repository: Repository, inputs: Mapping[str, Tensor], *, deadline_s: float = 30.0
+    repository: Repository, inputs: Mapping[str, RawTensor], *, deadline_s: float = 30.0
 ) -> Attempt:
     found: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
     repository.model("m").infer(inputs, deadline_s=deadline_s, done=found.set_result)
@@ -199,7 +201,7 @@ def test_in_probation_the_previous_release_answers_what_the_new_one_fails(
         broken = Gated(new.session)
         broken.gate.set()
         broken.fails = True
-        new.session = broken
+        new.session, new.infer = broken, raw_inference(broken)
         answer = await infer(repository, ONES)
         assert answer.error is None
         assert answer.outputs is not None
@@ -224,7 +226,7 @@ def test_in_probation_infinities_are_errors_unless_the_previous_gives_them_too(
         assert (await infer(repository, ZEROS)).answered_by.name == "good"
         figures = repository.generation("m", "bad").figures
         assert (figures.requests, figures.errors) == (2, 1)
-        nan = {"x": np.full((1, 4), np.nan, np.float32)}
+        nan = {"x": to_raw(np.full((1, 4), np.nan, np.float32), "FP32")}
         assert (await infer(repository, nan)).answered_by.name == "bad"
         assert figures.errors == 1
 
@@ -235,7 +237,7 @@ def test_a_callers_mistake_is_no_error_of_the_release(linear: Path, other: Path)
     async def scenario(repository: Repository) -> None:
         await load(repository, "one", linear, keep=False)
         await load(repository, "two", other, keep=True)
-        answer = await infer(repository, {"x": np.ones((1, 5), np.float32)})
+        answer = await infer(repository, {"x": to_raw(np.ones((1, 5), np.float32), "FP32")})
         assert isinstance(answer.error, InvalidInput)
         assert repository.generation("m", "two").figures.requests == 0
         assert repository.model("m").invalid == 1
@@ -263,7 +265,7 @@ def test_a_switch_under_load_waits_for_requests_in_flight_and_loses_none(
         await load(repository, "one", linear, keep=False)
         old = repository.generation("m", "one")
         slow = Gated(old.session)
-        old.session = slow
+        old.session, old.infer = slow, raw_inference(slow)
         old.is_quick = lambda inputs: False  # type: ignore[method-assign]  # a slow model
         held = asyncio.ensure_future(infer(repository, ONES))
         await asyncio.to_thread(slow.entered.acquire)

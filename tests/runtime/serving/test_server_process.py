@@ -327,7 +327,32 @@ def test_metrics_count_what_happened(releases: list[Path], tmp_path: Path) -> No
         assert 'edgewright_inference_seconds_count{model="m"} 4' in lines
         assert 'edgewright_inference_seconds_bucket{model="m",le="+Inf"} 4' in lines
         assert any(line.startswith("edgewright_generation_info{") for line in lines)
-        assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in lines)
+        labels = '{model="m",generation="g1"'
+        assert f"edgewright_generation_inference_seconds_count{labels}}} 4" in lines
+        assert 'edgewright_queue_seconds_count{model="m"} 0' in lines  # none had to wait
+        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        assert 1e7 < float(values["process_resident_memory_bytes"]) < 1e9
+        assert float(values["edgewright_memory_used_bytes"]) > 1e7
+        assert_metrics_are_well_formed(lines)
+
+
+def assert_metrics_are_well_formed(lines: list[str]) -> None:
+    """Each family once, with its type before its values; histograms that only grow."""
+    types: dict[str, str] = {}
+    family, counts = "", [0.0]
+    for line in lines:
+        words = line.split(" ", 3)
+        if line.startswith("# TYPE "):
+            assert words[2] not in types, "a family twice"
+            family, types[words[2]] = words[2], words[3]
+        elif not line.startswith("#"):
+            name = line.partition("{")[0].partition(" ")[0]
+            ends = ("_bucket", "_sum", "_count") if types[family] == "histogram" else ("",)
+            assert name.removeprefix(family) in ends, line
+            value = float(line.rsplit(" ", 1)[1])
+            if name.endswith("_bucket"):
+                counts.append(value)
+                assert 'le="5e-05"' in line or counts[-1] >= counts[-2], line
 
 
 def test_the_server_imports_no_mqtt_tuf_cryptography_or_sql() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature, TensorSpec
 
 from edgewright_runtime.engine.backends.onnx_binding import OnnxBinding
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.engine.telemetry import forbid_telemetry
-from edgewright_runtime.engine.tensors import Tensor, check_inputs
+from edgewright_runtime.engine.tensors import Tensor, check_inputs, from_raw
 from edgewright_runtime.errors import (
     BackendUnavailable,
     InferenceFailed,
@@ -74,7 +75,9 @@ class OnnxSession:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
 
-    def bind(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> OnnxBinding:
+    def bind(
+        self, inputs: Mapping[str, RawTensor], outputs: Mapping[str, RawTensor]
+    ) -> OnnxBinding:
         """See `BindsInPlace.bind`. Raises InvalidInput for strings, which have no place."""
         session = self._session
         if session is None:
@@ -82,7 +85,7 @@ class OnnxSession:
         if self._input_bytes or self._output_bytes:
             raise InvalidInput("BYTES tensors cannot be bound in place")
         try:
-            binding = OnnxBinding(session, self._errors, inputs, outputs)
+            binding = OnnxBinding(session, self._errors, _arrays(inputs), _arrays(outputs))
         except self._errors as error:
             raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
         self._bindings.add(binding)
@@ -155,6 +158,10 @@ def _placement(session: Any) -> str:
         nodes[subgraph.ep_name] += len(subgraph.get_nodes())
     providers = [name for name, _ in nodes.most_common()] or session.get_providers()
     return f"onnxruntime {'+'.join(providers)}"
+
+
+def _arrays(tensors: Mapping[str, RawTensor]) -> dict[str, Tensor]:
+    return {name: from_raw(tensor) for name, tensor in tensors.items()}
 
 
 def _to_text(name: str, array: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import (
     InferenceFailed,
     InvalidInput,
@@ -25,8 +26,7 @@ from edgewright_runtime.serving.grpc.messages import (
 )
 from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
 from edgewright_runtime.serving.grpc.stream import Answer, Cancel
-from edgewright_runtime.serving.http import describe
-from edgewright_runtime.serving.http.messages import Buffer
+from edgewright_runtime.serving.inference import describe
 from edgewright_runtime.serving.repository import Repository, ServedModel
 
 _SERVICE = b"/inference.GRPCInferenceService/"

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import DeadlineExceeded, RuntimeFault
+from edgewright_runtime.serving.access import REMEDY, Access
 from edgewright_runtime.serving.grpc.frames import (
     ACK,
     DEFAULT_WINDOW,
@@ -31,7 +33,6 @@ from edgewright_runtime.serving.grpc.incoming import IncomingMessage, small_mess
 from edgewright_runtime.serving.grpc.sender import Sender
 from edgewright_runtime.serving.grpc.status import Code, GrpcRefused, code_of
 from edgewright_runtime.serving.grpc.stream import Application, Stream
-from edgewright_runtime.serving.http.messages import Buffer
 
 STREAM_WINDOW = 4 << 20
 CONNECTION_WINDOW = 16 << 20
@@ -54,6 +55,8 @@ class Limits:
     idle_timeout_s: float = 600.0
     streams: int = 128
     """Calls of one connection at the same time."""
+    access: Access | None = None
+    """Who may ask; None lets everybody."""
 
 
 class Calls:
@@ -192,6 +195,10 @@ class Calls:
                 problem = GrpcRefused(*head.problem)
             elif ends and problem is None:
                 problem = GrpcRefused(Code.INTERNAL, "a call without a message")
+            access = self._limits.access
+            if access is not None and not access.admits(head.authorization):
+                text = f"this server answers callers with a token only; {REMEDY} as metadata"
+                problem = GrpcRefused(Code.UNAUTHENTICATED, text)
             if problem is not None:
                 self._answer(stream, problem)
             return

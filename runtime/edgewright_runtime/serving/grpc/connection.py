@@ -110,7 +110,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """A client may close its side and still read: keep ours open while we owe answers."""
         self._calls.forget_unfinished()
         self._calls.is_finishing = True
-        return bool(self._calls.streams) and not self._is_broken
+        # Under TLS both sides close together.
+        is_owing = bool(self._calls.streams) and not self._is_broken
+        return is_owing and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """See asyncio.BufferedProtocol: the client does not read its answers."""

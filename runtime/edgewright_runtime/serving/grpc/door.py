@@ -1,10 +1,10 @@
-"""The gRPC door: a TCP door whose connections speak HTTP/2 (without TLS) and gRPC."""
+"""The gRPC door: a TCP door whose connections speak HTTP/2 and gRPC."""
 
 from edgewright_runtime.serving.grpc.application import OpenInferenceCalls
 from edgewright_runtime.serving.grpc.calls import Limits
 from edgewright_runtime.serving.grpc.connection import SCRATCH_BYTES, GrpcConnection
 from edgewright_runtime.serving.repository import Repository
-from edgewright_runtime.serving.tcp_door import TcpDoor
+from edgewright_runtime.serving.tcp_door import MakeContext, TcpDoor
 
 
 class GrpcDoor(TcpDoor):
@@ -18,6 +18,7 @@ class GrpcDoor(TcpDoor):
         *,
         timeout_s: float,
         connections: int,
+        tls: MakeContext | None = None,
     ) -> None:
         application = OpenInferenceCalls(repository, timeout_s=timeout_s)
         scratch = memoryview(bytearray(SCRATCH_BYTES))
@@ -26,4 +27,5 @@ class GrpcDoor(TcpDoor):
             lambda opened, closed: GrpcConnection(application, limits, scratch, opened, closed),
             connections=connections,
             option="--grpc",
+            tls=tls,
         )

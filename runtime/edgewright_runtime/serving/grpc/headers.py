@@ -37,6 +37,7 @@ class CallHead:
     """Another than 200 when the request is no gRPC at all."""
     problem: tuple[Code, str] | None = None
     """Why the call must be refused as gRPC."""
+    authorization: bytes | None = None
 
 
 class HeaderReader:
@@ -156,4 +157,5 @@ def _call_head(headers: list[tuple[bytes, bytes]]) -> CallHead:
         int(length) if length is not None else None,
         status,
         problem,
+        found.get(b"authorization"),
     )

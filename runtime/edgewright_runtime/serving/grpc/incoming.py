@@ -2,8 +2,8 @@
 
 import zlib
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
-from edgewright_runtime.serving.http.messages import Buffer
 
 PREFIX_BYTES = 5
 _SMALL_BYTES = 4 << 10

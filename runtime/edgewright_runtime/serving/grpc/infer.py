@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
 
-from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor, names
+from edgewright_runtime.engine.describing import names
+from edgewright_runtime.engine.elements import pack_numbers
+from edgewright_runtime.engine.raw_tensor import DATATYPES, Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.messages import Message, MessageClass
 from edgewright_runtime.serving.grpc.wire import bytes_field, split_raw_contents
-from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
-from edgewright_runtime.serving.http.messages import Buffer
+from edgewright_runtime.serving.inference.binary_tensors import (
+    read_binary_tensor,
+    write_binary_tensor,
+)
 
 _MAX_RANK = 32
 _MAX_COUNT = 1 << 40
@@ -64,20 +67,20 @@ def read_request(data: Buffer, request_class: MessageClass) -> InferRequest:
     return InferRequest(message.model_name, message.model_version or None, message.id, message, raw)
 
 
-def read_inputs(request: InferRequest) -> dict[str, Tensor]:
+def read_inputs(request: InferRequest) -> dict[str, RawTensor]:
     """The input tensors by name. Raises InvalidInput."""
     described, raw = request.message.inputs, request.raw
     if raw and len(raw) != len(described):
         raise InvalidInput(
             f"{len(raw)} raw_input_contents for {len(described)} inputs; there must be one each"
         )
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, RawTensor] = {}
     for index, entry in enumerate(described):
         name, datatype, shape = entry.name, entry.datatype, tuple(entry.shape)
         if name in inputs:
             raise InvalidInput(f"input '{name}' is given twice")
-        if datatype not in NUMPY_DTYPES:
-            raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(NUMPY_DTYPES)}")
+        if datatype not in DATATYPES:
+            raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(DATATYPES)}")
         _check_shape(name, shape)
         if entry.parameters:
             parameters(entry, f"input '{name}'")
@@ -144,7 +147,7 @@ class ResponseWriter:
         self,
         request: InferRequest,
         wanted: Sequence[TensorSpec],
-        outputs: Mapping[str, Tensor],
+        outputs: Mapping[str, RawTensor],
         *,
         version: str,
     ) -> list[Buffer]:
@@ -161,7 +164,7 @@ class ResponseWriter:
             identifier = request.id.encode("utf-8")
             parts += (bytes_field(_RESPONSE_ID, len(identifier)), identifier)
         for spec in wanted:
-            data = write_binary_tensor(spec.datatype, outputs[spec.name])
+            data = write_binary_tensor(outputs[spec.name])
             parts += (bytes_field(_RESPONSE_RAW, len(data)), data)
         return parts
 
@@ -170,7 +173,7 @@ class ResponseWriter:
         model: str,
         version: str,
         wanted: Sequence[TensorSpec],
-        outputs: Mapping[str, Tensor],
+        outputs: Mapping[str, RawTensor],
     ) -> bytes:
         message = self._response_class(
             model_name=model,
@@ -192,7 +195,9 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
         raise InvalidInput(f"input '{name}': shape must be an array of sizes")
 
 
-def _read_contents(name: str, datatype: DataType, shape: tuple[int, ...], entry: Message) -> Tensor:
+def _read_contents(
+    name: str, datatype: DataType, shape: tuple[int, ...], entry: Message
+) -> RawTensor:
     field = _CONTENTS.get(datatype)
     if field is None:
         raise InvalidInput(f"input '{name}': {datatype} goes in raw_input_contents")
@@ -202,11 +207,9 @@ def _read_contents(name: str, datatype: DataType, shape: tuple[int, ...], entry:
             f"input '{name}' has {len(values)} values in {field}, {datatype} {list(shape)} needs "
             f"{math.prod(shape)}"
         )
-    dtype = NUMPY_DTYPES[datatype]
-    if dtype.kind in "iu" and dtype.itemsize < 4:
-        wide = np.fromiter(values, np.int64, len(values))
-        limits = np.iinfo(dtype)
-        if len(wide) and not limits.min <= wide.min() <= wide.max() <= limits.max:
-            raise InvalidInput(f"input '{name}' has values beyond {datatype}")
-        return wide.astype(dtype).reshape(shape)
-    return np.fromiter(values, dtype, len(values)).reshape(shape)
+    if datatype == "BYTES":
+        return RawTensor(datatype, shape, elements=list(values))
+    try:
+        return RawTensor(datatype, shape, pack_numbers(datatype, values))
+    except OverflowError as error:
+        raise InvalidInput(f"input '{name}' has values beyond {datatype}") from error

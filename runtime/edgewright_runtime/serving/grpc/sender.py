@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.serving.grpc.frames import (
     DEFAULT_FRAME_BYTES,
     DEFAULT_WINDOW,
@@ -18,7 +19,6 @@ from edgewright_runtime.serving.grpc.frames import (
 )
 from edgewright_runtime.serving.grpc.headers import ANSWER_HEAD, ANSWER_TRAILERS
 from edgewright_runtime.serving.grpc.stream import Stream
-from edgewright_runtime.serving.http.messages import Buffer
 
 _JOINED_BYTES = 64 << 10
 """Up to this size one buffer is cheaper than several writes."""

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import RuntimeFault
 from edgewright_runtime.serving.grpc.headers import CallHead
 from edgewright_runtime.serving.grpc.incoming import IncomingMessage
-from edgewright_runtime.serving.http.messages import Buffer
 
 Answer = Callable[[Sequence[Buffer] | RuntimeFault], None]
 """Takes the reply message in pieces, or why there is none; once, on the event loop."""

@@ -4,9 +4,9 @@ from google.protobuf.message import (  # type: ignore[import-untyped]  # protobu
     DecodeError,
 )
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import InvalidInput, one_line
 from edgewright_runtime.serving.grpc.messages import Message, MessageClass
-from edgewright_runtime.serving.http.messages import Buffer
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _RAW_INPUT_CONTENTS = 7

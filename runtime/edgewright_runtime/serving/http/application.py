@@ -1,14 +1,20 @@
 """Paths to answers: the Open Inference Protocol, and what tritonclient calls beside it."""
 
+import asyncio
 import functools
-import zlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
+from edgewright_manifests.signature import ModelSignature
+
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelUnknown, RuntimeFault
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration
-from edgewright_runtime.serving.http import describe
+from edgewright_runtime.serving.http import coding
+from edgewright_runtime.serving.http.control import ControlPaths
+from edgewright_runtime.serving.http.generate import parse_generate, write_generate
 from edgewright_runtime.serving.http.infer import InferRequest, parse_infer, write_infer
 from edgewright_runtime.serving.http.messages import (
     Answer,
@@ -19,21 +25,37 @@ from edgewright_runtime.serving.http.messages import (
     json_reply,
 )
 from edgewright_runtime.serving.http.metrics import CONTENT_TYPE, metrics_text
+from edgewright_runtime.serving.http.routes import Route, get, only
+from edgewright_runtime.serving.inference import describe
+from edgewright_runtime.serving.inference.extensions import Extensions
 from edgewright_runtime.serving.repository import Repository, ServedModel
 
-_T = TypeVar("_T")
-Route = Callable[[Request, Answer], None]
 _ROUTES_KEPT = 256
-_WINDOW_BITS = 47  # zlib.h: 32 + 15: gzip or zlib, told by the header
+_T = TypeVar("_T")
+Parse = Callable[[bytes, bytes | None, ModelSignature], InferRequest]
+"""Takes a body, the header Inference-Header-Content-Length, and what the model takes."""
+Write = Callable[[InferRequest, Mapping[str, RawTensor], str, str], Reply]
+"""Takes a request, the outputs, and the model's name and version."""
 
 
 class OpenInference:
     """Answers requests from a repository."""
 
-    def __init__(self, repository: Repository, *, timeout_s: float, body_bytes: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        extensions: Extensions,
+        *,
+        timeout_s: float,
+        body_bytes: int,
+    ) -> None:
         self._repository = repository
+        # Partials, because a method of our own around each costs as much as all counting.
+        self._parse: Parse = functools.partial(parse_infer, extensions.memory)
+        self._write: Write = functools.partial(write_infer, extensions.memory)
         self._timeout_s = timeout_s
         self._body_bytes = body_bytes
+        self._control = ControlPaths(repository, extensions, self._plain)
         self._routes: dict[tuple[bytes, bytes], Route] = {}
 
     def __call__(self, request: Request, answer: Answer) -> None:
@@ -55,21 +77,17 @@ class OpenInference:
     def _resolve(self, method: bytes, path: list[str]) -> Route:
         match path:
             case ["v2"]:
-                return _get(method, lambda: json_reply(describe.server_metadata()))
+                return get(method, lambda: json_reply(describe.server_metadata()))
             case ["v2", "health", "live"]:
-                return _get(method, lambda: json_reply({"live": True}))
+                return get(method, lambda: json_reply({"live": True}))
             case ["v2", "health", "ready"]:
-                return _get(method, self._ready)
+                return get(method, self._ready)
             case ["metrics"]:
-                return _get(method, lambda: Reply(200, CONTENT_TYPE, (self._metrics(),)))
-            case ["v2", "repository", "index"]:
-                return _post(method, self._index)
-            case ["v2", "repository", "models", _, "load" | "unload"]:
-                raise HttpRefused(
-                    400,
-                    "models are not loaded or unloaded over HTTP; start the server with --model, "
-                    "or roll a release out to this device",
-                )
+                return get(method, lambda: Reply(200, CONTENT_TYPE, (self._metrics(),)))
+        found = self._control.resolve(method, path)
+        if found is not None:
+            return found
+        match path:
             case ["v2", "models", model, "versions", version, *rest]:
                 return self._resolve_model(method, model, version, rest)
             case ["v2", "models", model, *rest]:
@@ -82,16 +100,18 @@ class OpenInference:
     ) -> Route:
         match rest:
             case []:
-                return _get(
-                    method, lambda: self._described(describe.model_metadata, model, version)
-                )
+                return get(method, lambda: self._described(describe.model_metadata, model, version))
             case ["config"]:
-                return _get(method, lambda: self._described(describe.model_config, model, version))
+                return get(method, lambda: self._described(describe.whole_config, model, version))
             case ["ready"]:
-                return _get(method, lambda: self._model_ready(model, version))
+                return get(method, lambda: self._model_ready(model, version))
             case ["infer"]:
-                _only(method, b"POST")
-                return functools.partial(self._infer, model, version)
+                only(method, b"POST")
+                return functools.partial(self._run, model, version, self._parse, self._write)
+            case ["generate" | "generate_stream" as kind]:
+                only(method, b"POST")
+                write = functools.partial(write_generate, kind == "generate_stream")
+                return functools.partial(self._run, model, version, parse_generate, write)
             case _:
                 raise _unknown_path(["v2", "models", model, *rest])
 
@@ -111,9 +131,6 @@ class OpenInference:
     ) -> Reply:
         return json_reply(describe_it(model, self._serving(model, version)[1]))
 
-    def _index(self) -> Reply:
-        return json_reply(describe.repository_index(self._repository))
-
     def _metrics(self) -> bytes:
         return metrics_text(self._repository)
 
@@ -126,49 +143,85 @@ class OpenInference:
             )
         return model, active
 
-    def _infer(self, name: str, version: str | None, request: Request, answer: Answer) -> None:
+    def _run(
+        self,
+        name: str,
+        version: str | None,
+        parse: Parse,
+        write: Write,
+        request: Request,
+        answer: Answer,
+        body: bytes | None = None,
+    ) -> None:
+        """Run a model on `body`, which is the request's own unless it came packed."""
+        if body is None:
+            body = request.body
+            if b"content-encoding" in request.headers:
+                run = functools.partial(self._run, name, version, parse, write, request, answer)
+                self._unpack(request, run, answer)
+                return
         model, active = self._serving(name, version)
+        started = time.perf_counter()
         try:
-            wanted = parse_infer(
-                self._plain(request),
-                request.headers.get(b"inference-header-content-length"),
-                active.signature,
-            )
+            header = request.headers.get(b"inference-header-content-length")
+            wanted = parse(body, header, active.signature)
         except InvalidInput:
             model.invalid += 1
             raise
+        input_s = time.perf_counter() - started
 
         def done(attempt: Attempt) -> None:
-            answer(_answered(name, wanted, attempt))
+            if attempt.outputs is None:
+                answer(error_reply(attempt.error or InferenceFailed("the engine gave no answer")))
+                return
+            written = time.perf_counter()
+            try:
+                version = attempt.answered_by.artifact.version
+                reply = write(wanted, attempt.outputs, name, version)
+            except RuntimeFault as error:
+                answer(error_reply(error))
+                return
+            attempt.answered_by.figures.converted(input_s, time.perf_counter() - written)
+            if b"accept-encoding" in request.headers:
+                _pack(reply, request, answer)
+            else:
+                answer(reply)
 
         model.infer(wanted.inputs, deadline_s=wanted.timeout_s or self._timeout_s, done=done)
 
+    def _unpack(self, request: Request, run: Callable[[bytes], None], answer: Answer) -> None:
+        if len(request.body) < coding.LARGE_BYTES:
+            run(self._plain(request))
+        else:
+            _in_thread(functools.partial(self._plain, request), run, answer)
+
     def _plain(self, request: Request) -> bytes:
-        encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding in (b"identity", b""):
+        encoding = coding.packed_as(request.headers)
+        if encoding is None:
             return request.body
-        if encoding not in (b"gzip", b"deflate"):
-            raise HttpRefused(415, "Content-Encoding may be gzip, deflate or identity")
+        return coding.unpack(request.body, encoding, self._body_bytes)
+
+
+def _pack(reply: Reply, request: Request, answer: Answer) -> None:
+    wanted = coding.wanted_coding(request.headers)
+    if wanted is None:
+        answer(reply)
+    elif sum(len(part) for part in reply.body) < coding.LARGE_BYTES:
+        answer(coding.pack(reply, wanted))
+    else:
+        _in_thread(functools.partial(coding.pack, reply, wanted), answer, answer)
+
+
+def _in_thread(work: Callable[[], _T], then: Callable[[_T], None], answer: Answer) -> None:
+    """Do `work` beside the event loop and go on here; an error is the answer."""
+
+    def finish(done: asyncio.Future[_T]) -> None:
         try:
-            decoder = zlib.decompressobj(_WINDOW_BITS)
-            plain = decoder.decompress(request.body, self._body_bytes + 1)
-        except zlib.error as error:
-            raise HttpRefused(400, f"the body is no valid {encoding.decode()}: {error}") from error
-        if len(plain) > self._body_bytes:
-            raise HttpRefused(413, f"the body has more than {self._body_bytes} bytes unpacked")
-        if not decoder.eof:
-            raise HttpRefused(400, f"the body's {encoding.decode()} data is cut off")
-        return plain
+            then(done.result())
+        except RuntimeFault as error:
+            answer(error_reply(error))
 
-
-def _answered(name: str, wanted: InferRequest, attempt: Attempt) -> Reply:
-    if attempt.outputs is None:
-        return error_reply(attempt.error or InferenceFailed("the engine gave no answer"))
-    version = attempt.answered_by.artifact.version
-    try:
-        return write_infer(wanted, attempt.outputs, model=name, version=version)
-    except InvalidInput as error:
-        return error_reply(error)
+    asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(finish)
 
 
 def _segments(target: bytes) -> list[str]:
@@ -179,25 +232,6 @@ def _segments(target: bytes) -> list[str]:
         return [unquote_to_bytes(part).decode("utf-8") for part in path[1:].split(b"/")]
     except UnicodeDecodeError as error:
         raise HttpRefused(400, "the path is no UTF-8") from error
-
-
-def _only(method: bytes, allowed: bytes) -> None:
-    if method != allowed:
-        raise HttpRefused(
-            405,
-            f"this path takes {allowed.decode()}",
-            headers=b"Allow: %s\r\n" % allowed,
-        )
-
-
-def _get(method: bytes, make: Callable[[], Reply]) -> Route:
-    _only(method, b"GET")
-    return lambda _, answer: answer(make())
-
-
-def _post(method: bytes, make: Callable[[], Reply]) -> Route:
-    _only(method, b"POST")
-    return lambda _, answer: answer(make())
 
 
 def _unknown_path(path: list[str]) -> HttpRefused:

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import httptools
 
 from edgewright_runtime.errors import one_line
+from edgewright_runtime.serving.access import REMEDY, Access
 from edgewright_runtime.serving.http.messages import (
     REASONS,
     Application,
@@ -19,7 +20,14 @@ from edgewright_runtime.serving.http.messages import (
 )
 
 _KEPT_HEADERS = frozenset(
-    {b"content-encoding", b"content-length", b"expect", b"inference-header-content-length"}
+    {
+        b"accept-encoding",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"expect",
+        b"inference-header-content-length",
+    }
 )
 _PIPELINED = 16
 """Requests that one connection may have waiting before we stop reading from it."""
@@ -42,6 +50,8 @@ class Limits:
     idle_timeout_s: float = 600.0
     """Clients keep pools of connections; one that is open and silent costs 10 KB."""
     connections: int = 1024
+    access: Access | None = None
+    """Who may ask; None lets everybody."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -113,7 +123,8 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(HttpRefused(400, "the connection ended in mid-request"))
             self._work()
         self._is_ending = True
-        return self._owes_answers()
+        # Under TLS both sides close together.
+        return self._owes_answers() and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read its answers."""
@@ -150,6 +161,10 @@ class HttpConnection(asyncio.Protocol):
         self._head_bytes = 0
         if self._header_bytes + len(self._target) > self._limits.head_bytes:
             self._refuse(self._head_too_large())
+            return
+        access = self._limits.access
+        if access is not None and not access.admits(self._headers.get(b"authorization")):
+            self._refuse(_unknown_caller())
             return
         length = self._headers.get(b"content-length", b"0")
         # The parser has checked that it is a number below 2**64, with any count of zeros before.
@@ -306,6 +321,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _body_too_large(self) -> HttpRefused:
         return HttpRefused(413, f"the body has more than {self._limits.body_bytes} bytes")
+
+
+def _unknown_caller() -> HttpRefused:
+    return HttpRefused(
+        401,
+        f"this server answers callers with a token only; {REMEDY}",
+        headers=b"WWW-Authenticate: Bearer\r\n",
+    )
 
 
 def _head(reply: Reply, *, keeps_alive: bool, says_so: bool) -> bytes:

@@ -6,79 +6,100 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature, TensorSpec
+from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature
 
-from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor, names
+from edgewright_runtime.engine.raw_tensor import DATATYPES, ELEMENT_BYTES, Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput
-from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
 from edgewright_runtime.serving.http.json_tensors import read_json_tensor, write_json_tensor
-from edgewright_runtime.serving.http.messages import JSON, OCTETS, Buffer, Reply
+from edgewright_runtime.serving.http.messages import JSON, OCTETS, Reply
+from edgewright_runtime.serving.inference.binary_tensors import (
+    read_binary_tensor,
+    write_binary_tensor,
+)
+from edgewright_runtime.serving.inference.classification import classify
+from edgewright_runtime.serving.inference.outputs import WantedOutput, find_output, read_wanted
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory, read_place
 
 # Any: parsed JSON of unknown shape, which this module checks.
 Parameters = Mapping[str, Any]
 
 _MAX_RANK = 32
 _MAX_COUNT = 1 << 40
-_NOT_OFFERED = ("classification", "shared_memory_region")
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
     """What the caller wants: tensors in, and which outputs in which form."""
 
-    inputs: Mapping[str, Tensor]
+    inputs: Mapping[str, RawTensor]
     id: str | None
-    outputs: Sequence[tuple[TensorSpec, bool]]
-    """Each output with whether it goes as binary data."""
+    outputs: Sequence[WantedOutput]
     timeout_s: float | None
 
 
 def parse_infer(
-    body: bytes, header_length: bytes | None, signature: ModelSignature
+    memory: SharedMemory,
+    body: bytes,
+    header_length: bytes | None,
+    signature: ModelSignature,
 ) -> InferRequest:
     """Parse a request's body; `header_length` is the header Inference-Header-Content-Length.
 
-    Raises InvalidInput for anything that is no request of this protocol for this model.
+    Inputs that the request says are in shared memory are read from `memory`.
+
+    Raises InvalidInput for anything that is no request of this protocol for this model, and
+    RegionUnknown.
     """
     view = memoryview(body)
     if header_length is None:
-        document, binary = _document(body), view[:0]
+        document, binary = parse_document(body), view[:0]
     else:
         size = _size(header_length, len(body))
         if size == 0:
             return _raw_request(view, signature)
-        document, binary = _document(view[:size]), view[size:]
+        document, binary = parse_document(view[:size]), view[size:]
     parameters = _parameters(document, "the request")
     identifier = document.get("id")
     if identifier is not None and not isinstance(identifier, str):
         raise InvalidInput("'id' must be a string")
+    if "priority" in parameters:
+        _check_priority(parameters["priority"])
+    is_binary = parameters.get("binary_data_output") is True
     return InferRequest(
-        _read_inputs(document.get("inputs"), binary),
+        _read_inputs(document.get("inputs"), binary, memory),
         identifier,
-        _wanted(document.get("outputs"), signature, parameters.get("binary_data_output")),
-        _timeout_s(parameters.get("timeout")),
+        _wanted(document.get("outputs"), signature, memory, is_binary=is_binary),
+        read_timeout_s(parameters.get("timeout")),
     )
 
 
 def write_infer(
-    request: InferRequest, outputs: Mapping[str, Tensor], *, model: str, version: str
+    memory: SharedMemory,
+    request: InferRequest,
+    outputs: Mapping[str, RawTensor],
+    model: str,
+    version: str,
 ) -> Reply:
     """The answer with the outputs that the request asked for. Raises InvalidInput."""
     binary: list[Buffer] = []
     described = []
-    for spec, is_binary in request.outputs:
-        array = outputs[spec.name]
+    for spec, is_binary, classes, place in request.outputs:
+        tensor = outputs[spec.name]
+        if classes:
+            tensor = classify(spec.name, tensor, classes)
         entry: dict[str, Any] = {
             "name": spec.name,
-            "datatype": spec.datatype,
-            "shape": array.shape,
+            "datatype": tensor.datatype,
+            "shape": tensor.shape,
         }
-        if is_binary:
-            data = write_binary_tensor(spec.datatype, array)
+        if place is not None:
+            memory.write(place, write_binary_tensor(tensor))
+        elif is_binary:
+            data = write_binary_tensor(tensor)
             entry["parameters"] = {"binary_data_size": len(data)}
             binary.append(data)
         else:
-            entry["data"] = write_json_tensor(spec.name, spec.datatype, array)
+            entry["data"] = write_json_tensor(spec.name, tensor)
         described.append(entry)
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
@@ -92,7 +113,8 @@ def write_infer(
     )
 
 
-def _document(data: Buffer) -> dict[str, Any]:
+def parse_document(data: Buffer) -> dict[str, Any]:
+    """A JSON object. Raises InvalidInput."""
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -122,17 +144,17 @@ def _raw_request(data: memoryview, signature: ModelSignature) -> InferRequest:
         raise InvalidInput(f"a raw binary request cannot tell the shape of '{spec.name}'")
     if DYNAMIC in shape:
         known = math.prod(size for size in shape if size != DYNAMIC)
-        known *= NUMPY_DTYPES[spec.datatype].itemsize
+        known *= ELEMENT_BYTES[spec.datatype]
         shape[shape.index(DYNAMIC)] = len(data) // known if known else 0
     tensor = read_binary_tensor(spec.name, spec.datatype, tuple(shape), data)
-    wanted = [(output, True) for output in signature.outputs]
+    wanted = [WantedOutput(output, True) for output in signature.outputs]
     return InferRequest({spec.name: tensor}, None, wanted, None)
 
 
-def _read_inputs(described: Any, binary: memoryview) -> dict[str, Tensor]:
+def _read_inputs(described: Any, binary: memoryview, memory: SharedMemory) -> dict[str, RawTensor]:
     if not isinstance(described, list) or not described:
         raise InvalidInput("'inputs' must be an array with one object per input")
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, RawTensor] = {}
     position = 0
     for entry in described:
         name = _name(entry, "an input")
@@ -141,9 +163,17 @@ def _read_inputs(described: Any, binary: memoryview) -> dict[str, Tensor]:
         datatype, shape = _datatype(name, entry), _shape(name, entry)
         parameters = _parameters(entry, f"input '{name}'")
         size = parameters.get("binary_data_size")
+        if "shared_memory_region" in parameters:
+            if size is not None or "data" in entry:
+                raise InvalidInput(f"input '{name}' is both in shared memory and in the request")
+            inputs[name] = _read_shared(name, datatype, shape, parameters, memory)
+            continue
         if size is None:
             if "data" not in entry:
-                raise InvalidInput(f"input '{name}' has neither data nor binary_data_size")
+                raise InvalidInput(
+                    f"input '{name}' has neither data nor binary_data_size nor a place in "
+                    "shared memory"
+                )
             inputs[name] = read_json_tensor(name, datatype, shape, entry["data"])
             continue
         if type(size) is not int or not 0 <= size <= len(binary) - position:
@@ -159,6 +189,28 @@ def _read_inputs(described: Any, binary: memoryview) -> dict[str, Tensor]:
     return inputs
 
 
+def _read_shared(
+    name: str,
+    datatype: DataType,
+    shape: tuple[int, ...],
+    parameters: Parameters,
+    memory: SharedMemory,
+) -> RawTensor:
+    place = read_place(parameters, f"input '{name}'")
+    if place is None:
+        raise InvalidInput(f"input '{name}': 'shared_memory_region' must be a name")
+    if datatype != "BYTES":
+        # Told before anything is read: a place may be as large as the caller's memory.
+        expected = math.prod(shape) * ELEMENT_BYTES[datatype]
+        if place.size_bytes != expected:
+            memory.check(place)
+            raise InvalidInput(
+                f"input '{name}' has {place.size_bytes} bytes in shared memory, {datatype} "
+                f"{list(shape)} needs {expected}"
+            )
+    return read_binary_tensor(name, datatype, shape, memory.read(place))
+
+
 def _name(entry: Any, what: str) -> str:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise InvalidInput(f"{what} must be an object with a 'name'")
@@ -167,9 +219,9 @@ def _name(entry: Any, what: str) -> str:
 
 def _datatype(name: str, entry: Mapping[str, Any]) -> DataType:
     datatype = entry.get("datatype")
-    if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
-        raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(NUMPY_DTYPES)}")
-    return cast(DataType, datatype)
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(DATATYPES)}")
+    return datatype
 
 
 def _shape(name: str, entry: Mapping[str, Any]) -> tuple[int, ...]:
@@ -191,38 +243,38 @@ def _parameters(entry: Mapping[str, Any], what: str) -> Parameters:
         return {}
     if not isinstance(parameters, dict):
         raise InvalidInput(f"{what}: 'parameters' must be an object")
-    for word in _NOT_OFFERED:
-        if parameters.get(word):
-            raise InvalidInput(f"{what}: this server does not offer '{word}'")
     return parameters
 
 
 def _wanted(
-    described: Any, signature: ModelSignature, binary_default: Any
-) -> Sequence[tuple[TensorSpec, bool]]:
+    described: Any, signature: ModelSignature, memory: SharedMemory, *, is_binary: bool
+) -> Sequence[WantedOutput]:
     if not described:
         if described not in (None, []):
             raise InvalidInput("'outputs' must be an array with one object per output")
-        return [(spec, binary_default is True) for spec in signature.outputs]
+        return [WantedOutput(spec, is_binary) for spec in signature.outputs]
     if not isinstance(described, list):
         raise InvalidInput("'outputs' must be an array with one object per output")
-    wanted: list[tuple[TensorSpec, bool]] = []
+    wanted: dict[str, WantedOutput] = {}
     for entry in described:
         name = _name(entry, "an output")
-        spec = next((spec for spec in signature.outputs if spec.name == name), None)
-        if spec is None:
-            raise InvalidInput(
-                f"the model has no output '{name}'; it gives {names(signature.outputs)}"
-            )
-        if any(other.name == name for other, _ in wanted):
+        spec = find_output(signature, name)
+        if name in wanted:
             raise InvalidInput(f"output '{name}' is asked for twice")
-        asked = _parameters(entry, f"output '{name}'").get("binary_data", binary_default)
-        wanted.append((spec, asked is True))
-    return wanted
+        # As Triton has it, `binary_data_output` is for requests that name no outputs.
+        wanted[name] = found = read_wanted(spec, _parameters(entry, f"output '{name}'"))
+        if found.place is not None:
+            memory.check(found.place)
+    return list(wanted.values())
 
 
-def _timeout_s(timeout_us: Any) -> float | None:
-    """Triton's request parameter `timeout`, in microseconds."""
+def _check_priority(priority: Any) -> None:
+    if type(priority) is not int or priority < 0:
+        raise InvalidInput("parameter 'priority' must be a number from 0")
+
+
+def read_timeout_s(timeout_us: Any) -> float | None:
+    """Triton's request parameter `timeout`, in microseconds. Raises InvalidInput."""
     if timeout_us is None:
         return None
     if type(timeout_us) is not int or timeout_us < 0:

@@ -6,18 +6,23 @@ from typing import Protocol
 
 import orjson
 
+from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidInput,
     ModelUnknown,
+    NotAllowed,
     Overloaded,
+    RegionUnknown,
     RuntimeFault,
 )
 
 REASONS: Mapping[int, bytes] = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     408: b"Request Timeout",
@@ -30,7 +35,6 @@ REASONS: Mapping[int, bytes] = {
 }
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
-Buffer = bytes | bytearray | memoryview
 
 
 class HttpRefused(RuntimeFault):
@@ -83,12 +87,17 @@ def json_reply(document: object, *, status: int = 200) -> Reply:
     return Reply(status, JSON, (orjson.dumps(document),))
 
 
+def empty_reply() -> Reply:
+    """Done, and nothing to say."""
+    return Reply(200, JSON, ())
+
+
 def error_reply(error: RuntimeFault) -> Reply:
     """The protocol's error document with the status that the error maps to."""
     headers = error.headers if isinstance(error, HttpRefused) else b""
     if isinstance(error, Overloaded):
         headers = b"Retry-After: 1\r\n"
-    return Reply(_status(error), JSON, (orjson.dumps({"error": _utf8(str(error))}),), headers)
+    return Reply(_status(error), JSON, (orjson.dumps({"error": _line(str(error))}),), headers)
 
 
 def _status(error: RuntimeFault) -> int:
@@ -97,7 +106,9 @@ def _status(error: RuntimeFault) -> int:
             return status
         case InvalidInput():
             return 400
-        case ModelUnknown():
+        case NotAllowed():
+            return 403
+        case ModelUnknown() | RegionUnknown():
             return 404
         case Overloaded() | DeadlineExceeded() | Cancelled():
             return 503
@@ -105,6 +116,7 @@ def _status(error: RuntimeFault) -> int:
             return 500
 
 
-def _utf8(text: str) -> str:
-    """Names from hostile requests may hold lone surrogates, which JSON in UTF-8 cannot."""
+def _line(text: str) -> str:
+    """Names from hostile requests may hold line breaks, and surrogates that UTF-8 cannot."""
+    text = text.replace("\r", "\\r").replace("\n", "\\n")
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

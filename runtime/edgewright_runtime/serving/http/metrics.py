@@ -1,8 +1,11 @@
 """GET /metrics: Prometheus' text format, version 0.0.4."""
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
-from edgewright_runtime.serving.figures import BOUNDS_S
+from edgewright_runtime.device.facts import memory_used_bytes, temperature_c
+from edgewright_runtime.serving.figures import BOUNDS_S, Latencies
 from edgewright_runtime.serving.repository import Repository, ServedModel
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -15,7 +18,21 @@ def metrics_text(repository: Repository) -> bytes:
         *_family("edgewright_requests_total", "counter", "Inference requests, by outcome."),
         *(line for model in models for line in _requests(model)),
         *_family("edgewright_inference_seconds", "histogram", "Engine time of answered requests."),
-        *(line for model in models for line in _latencies(model)),
+        *(
+            line
+            for model in models
+            for line in _histogram(
+                "edgewright_inference_seconds", model.figures.latencies, model=model.name
+            )
+        ),
+        *_family("edgewright_queue_seconds", "histogram", "Time that requests waited in a queue."),
+        *(
+            line
+            for model in models
+            for line in _histogram(
+                "edgewright_queue_seconds", model.figures.waits, model=model.name
+            )
+        ),
         *_family("edgewright_queue_requests", "gauge", "Requests queued or running."),
         *(
             f"edgewright_queue_requests{_labels(model=model.name)} {model.scheduler.waiting}"
@@ -29,6 +46,23 @@ def metrics_text(repository: Repository) -> bytes:
             "Requests given to a generation since it was switched to.",
         ),
         *(line for model in models for line in _generation_figures(model)),
+        *_family(
+            "edgewright_generation_inference_seconds",
+            "histogram",
+            "Engine time of a generation since it was switched to.",
+        ),
+        *(
+            line
+            for model in models
+            for generation in model.generations.values()
+            for line in _histogram(
+                "edgewright_generation_inference_seconds",
+                generation.figures.latencies,
+                model=model.name,
+                generation=generation.name,
+            )
+        ),
+        *_machine(),
     ]
     return ("\n".join(lines) + "\n").encode("utf-8")
 
@@ -50,14 +84,31 @@ def _requests(model: ServedModel) -> Iterable[str]:
         yield f"edgewright_requests_total{_labels(model=model.name, outcome=outcome)} {count}"
 
 
-def _latencies(model: ServedModel) -> Iterable[str]:
-    latencies = model.figures.latencies
-    name = "edgewright_inference_seconds"
+def _histogram(name: str, latencies: Latencies, **labels: str) -> Iterable[str]:
     for bound, count in zip(BOUNDS_S, latencies.at_most(BOUNDS_S), strict=True):
-        yield f"{name}_bucket{_labels(model=model.name, le=f'{bound:g}')} {count}"
-    yield f"{name}_bucket{_labels(model=model.name, le='+Inf')} {latencies.count}"
-    yield f"{name}_sum{_labels(model=model.name)} {latencies.sum_s:.9f}"
-    yield f"{name}_count{_labels(model=model.name)} {latencies.count}"
+        yield f"{name}_bucket{_labels(**labels, le=f'{bound:g}')} {count}"
+    yield f"{name}_bucket{_labels(**labels, le='+Inf')} {latencies.count}"
+    yield f"{name}_sum{_labels(**labels)} {latencies.sum_s:.9f}"
+    yield f"{name}_count{_labels(**labels)} {latencies.count}"
+
+
+def _machine() -> Iterable[str]:
+    """What the system tells of itself; what it does not tell is left out."""
+    for name, value, text in (
+        ("process_resident_memory_bytes", _resident_bytes(), "Resident memory of the server."),
+        ("edgewright_memory_used_bytes", memory_used_bytes(), "Memory in use on the machine."),
+        ("edgewright_temperature_celsius", temperature_c(), "The hottest thermal zone."),
+    ):
+        if value is not None:
+            yield from (*_family(name, "gauge", text), f"{name} {value}")
+
+
+def _resident_bytes() -> int | None:
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _generations(model: ServedModel) -> Iterable[str]:

@@ -29,8 +29,16 @@ def server_metadata() -> dict[str, Any]:
         "version": __version__,
         "extensions": [
             "binary_tensor_data",
+            "classification",
+            "generate",
+            "logging",
             "model_configuration",
-            "model_repository(index)",
+            "model_repository",
+            "model_repository(unload_dependents)",
+            "parameters",
+            "statistics",
+            "system_shared_memory",
+            "trace",
         ],
     }
 
@@ -61,6 +69,47 @@ def model_config(name: str, generation: LoadedGeneration) -> dict[str, Any]:
         "max_batch_size": 0,
         "input": [_config_tensor(spec) for spec in generation.signature.inputs],
         "output": [_config_tensor(spec) for spec in generation.signature.outputs],
+    }
+
+
+def whole_config(name: str, generation: LoadedGeneration) -> dict[str, Any]:
+    """`model_config` with all that Triton's clients may look for, and what is so here."""
+    document = model_config(name, generation)
+    plain = {"is_shape_tensor": False, "is_non_linear_format_io": False}
+    taken = {"format": "FORMAT_NONE", "allow_ragged_batch": False, "optional": False}
+    document["input"] = [{**entry, **taken, **plain} for entry in document["input"]]
+    document["output"] = [{**entry, "label_filename": "", **plain} for entry in document["output"]]
+    return document | {
+        "runtime": "",
+        "batch_input": [],
+        "batch_output": [],
+        "optimization": {
+            "priority": "PRIORITY_DEFAULT",
+            "input_pinned_memory": {"enable": False},
+            "output_pinned_memory": {"enable": False},
+            "gather_kernel_buffer_threshold": 0,
+            "eager_batching": False,
+        },
+        "instance_group": [
+            {
+                "name": f"{name}_0",
+                "kind": "KIND_CPU" if "CPU" in generation.session.placement else "KIND_AUTO",
+                "count": 1,
+                "gpus": [],
+                "secondary_devices": [],
+                "profile": [],
+                "passive": False,
+                "host_policy": "",
+            }
+        ],
+        "default_model_filename": generation.artifact.path.name,
+        "cc_model_filenames": {},
+        "metric_tags": {},
+        "parameters": {
+            "variant": {"string_value": generation.artifact.variant},
+            "placement": {"string_value": generation.session.placement},
+        },
+        "model_warmup": [],
     }
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 
-from edgewright_runtime.engine.tensors import DATATYPES, NUMPY_DTYPES, Tensor
+from edgewright_runtime.engine.raw_tensor import RawTensor, example_raw_inputs
 from edgewright_runtime.errors import InferenceFailed, InvalidInput
 from edgewright_runtime.local_protocol import (
     MAX_RANK,
@@ -18,7 +17,10 @@ from edgewright_runtime.local_protocol import (
     tensor_size,
 )
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
-from edgewright_runtime.serving.http.binary_tensors import read_binary_tensor, write_binary_tensor
+from edgewright_runtime.serving.inference.binary_tensors import (
+    read_binary_tensor,
+    write_binary_tensor,
+)
 from edgewright_runtime.serving.repository import Repository
 
 
@@ -37,9 +39,9 @@ def infer(
     described: list[Inline] = []
     pieces: list[memoryview] = []
     for spec in found.answered_by.signature.outputs:
-        array = found.outputs[spec.name]
-        piece = memoryview(write_binary_tensor(DATATYPES[array.dtype], array))
-        described.append(Inline(spec.name, DATATYPES[array.dtype], array.shape, len(piece)))
+        tensor = found.outputs[spec.name]
+        piece = memoryview(write_binary_tensor(tensor))
+        described.append(Inline(spec.name, tensor.datatype, tensor.shape, len(piece)))
         pieces.append(piece)
     return Outputs(tuple(described)), pieces
 
@@ -50,10 +52,11 @@ def plan(repository: Repository, question: Plan, timeout_s: float) -> Planned:
     _check_shapes(signature, question)
     if not any(DYNAMIC in spec.shape for spec in signature.outputs):
         return Planned(signature.outputs)
-    zeros = {
-        spec.name: np.zeros(question.shapes[spec.name], NUMPY_DTYPES[spec.datatype])
+    asked = tuple(
+        TensorSpec(spec.name, spec.datatype, question.shapes[spec.name])
         for spec in signature.inputs
-    }
+    )
+    zeros = example_raw_inputs(ModelSignature(asked, ()))
     found = _answer(repository, question.model, zeros, timeout_s)
     if found.error is not None:
         raise InferenceFailed(
@@ -82,8 +85,8 @@ def _check_shapes(signature: ModelSignature, question: Plan) -> None:
         raise InvalidInput(f"the inputs have {total} bytes; {MAX_REGION_BYTES} are allowed")
 
 
-def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, Tensor]:
-    inputs: dict[str, Tensor] = {}
+def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, RawTensor]:
+    inputs: dict[str, RawTensor] = {}
     position = 0
     for each in described:
         data = tensors[position : position + max(each.size_bytes, 0)]
@@ -101,7 +104,7 @@ def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, Tensor]
 
 
 def _answer(
-    repository: Repository, model: str, inputs: dict[str, Tensor], deadline_s: float
+    repository: Repository, model: str, inputs: dict[str, RawTensor], deadline_s: float
 ) -> Attempt:
     answers: list[Attempt] = []
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from weakref import ref
 
-import numpy as np
 from edgewright_manifests.signature import DataType
 
 from edgewright_runtime.engine.binding import OutputsDiffer, Run, bind, store
-from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor, check_inputs, names
+from edgewright_runtime.engine.describing import names
+from edgewright_runtime.engine.elements import truth_bytes
+from edgewright_runtime.engine.raw_tensor import RawTensor, check_raw_inputs
 from edgewright_runtime.errors import InferenceFailed, InvalidInput, RuntimeFault
 from edgewright_runtime.local_protocol import (
     MESSAGE_OFFSET,
@@ -51,7 +52,7 @@ class LocalSlot:
         self._stages_inputs = any(each.datatype in _STAGED for each in document.inputs)
         self._stages_outputs = any(each.datatype in _STAGED for each in document.outputs)
         signature = repository.model(document.model).serving().signature
-        check_inputs(signature, self._inputs)
+        check_raw_inputs(signature, self._inputs)
         given = [(each.name, each.datatype, len(each.shape)) for each in document.outputs]
         if given != [(each.name, each.datatype, len(each.shape)) for each in signature.outputs]:
             raise InvalidInput(
@@ -104,8 +105,8 @@ class LocalSlot:
         found = attempt(active, None, self._given())
         outputs = found.outputs
         if outputs is not None and all(
-            outputs[name].shape == array.shape and outputs[name].dtype == array.dtype
-            for name, array in self._outputs.items()
+            outputs[name].shape == room.shape and outputs[name].datatype == room.datatype
+            for name, room in self._outputs.items()
         ):
             self._run = self._bound(active)
             # Weak: a slot that waits must not keep an unloaded model in memory.
@@ -116,34 +117,33 @@ class LocalSlot:
         inputs, outputs = self._given(), self._outputs
         if self._stages_outputs:
             outputs = {
-                name: np.empty_like(array) if _is_staged(array) else array
-                for name, array in outputs.items()
+                name: _private(room) if _is_staged(room) else room for name, room in outputs.items()
             }
         run = bind(active.session, inputs, outputs)
         if not self._stages_inputs and not self._stages_outputs:
             return run
 
         def staged() -> None:
-            for name, array in inputs.items():
-                if _is_staged(array):
-                    _copy_in(array, self._inputs[name])
+            for name, tensor in inputs.items():
+                if _is_staged(tensor):
+                    _copy_in(tensor, self._inputs[name])
             run()
-            for name, array in outputs.items():
-                if _is_staged(array):
-                    np.copyto(self._outputs[name], array)
+            for name, tensor in outputs.items():
+                if _is_staged(tensor):
+                    memoryview(self._outputs[name].data)[:] = tensor.data
 
         return staged
 
-    def _given(self) -> Mapping[str, Tensor]:
+    def _given(self) -> Mapping[str, RawTensor]:
         """The inputs, with copies of those that must not change while an engine runs."""
         if not self._stages_inputs:
             return self._inputs
-        given: dict[str, Tensor] = {}
-        for name, array in self._inputs.items():
-            given[name] = array
-            if _is_staged(array):
-                given[name] = np.empty_like(array)
-                _copy_in(given[name], array)
+        given: dict[str, RawTensor] = {}
+        for name, tensor in self._inputs.items():
+            given[name] = tensor
+            if _is_staged(tensor):
+                given[name] = _private(tensor)
+                _copy_in(given[name], tensor)
         return given
 
     def _finish(self, found: Attempt) -> None:
@@ -158,7 +158,7 @@ class LocalSlot:
             self._fail(error)
         self._answer()
 
-    def _store(self, outputs: Mapping[str, Tensor]) -> None:
+    def _store(self, outputs: Mapping[str, RawTensor]) -> None:
         """What an engine gave outside of the memory goes there, with its sizes if others."""
         try:
             store(outputs, self._outputs)
@@ -172,7 +172,7 @@ class LocalSlot:
             sizes: list[int] = []
             for name, room in self._outputs.items():
                 found = outputs[name]
-                np.copyto(room.reshape(-1)[: found.size], found.reshape(-1), casting="no")
+                memoryview(room.data)[: found.nbytes] = found.data
                 sizes += found.shape
             struct.pack_into(f"<{len(sizes)}q", self._memory, SIZES_OFFSET, *sizes)
             self._memory[: STATUS.size] = STATUS.pack(State.RESHAPED, 0, 0)
@@ -185,34 +185,28 @@ class LocalSlot:
         self._memory[: STATUS.size] = STATUS.pack(State.FAILED, code_of(error), len(text))
 
 
-def _views(memory: mmap.mmap, tensors: tuple[Placed, ...]) -> dict[str, Tensor]:
-    return {
-        each.name: np.frombuffer(
-            memory,
-            np.uint8,
-            count=tensor_size(each.name, each.datatype, each.shape),
-            offset=each.offset,
-        )
-        .view(NUMPY_DTYPES[each.datatype])
-        .reshape(each.shape)
-        for each in tensors
-    }
+def _views(memory: mmap.mmap, tensors: tuple[Placed, ...]) -> dict[str, RawTensor]:
+    whole = memoryview(memory)
+    found = {}
+    for each in tensors:
+        size = tensor_size(each.name, each.datatype, each.shape)
+        data = whole[each.offset : each.offset + size]
+        found[each.name] = RawTensor(each.datatype, each.shape, data)
+    return found
 
 
-def _is_staged(array: Tensor) -> bool:
-    return array.dtype in _STAGED_DTYPES
+def _is_staged(tensor: RawTensor) -> bool:
+    return tensor.datatype in _STAGED
 
 
-def _copy_in(private: Tensor, shared: Tensor) -> None:
-    if shared.dtype == np.bool_:
-        # Any byte but 0 is true; a numpy bool of another byte than 0 and 1 is undefined.
-        np.not_equal(shared.view(np.uint8), 0, out=private)
-    else:
-        np.copyto(private, shared)
+def _private(tensor: RawTensor) -> RawTensor:
+    return RawTensor(tensor.datatype, tensor.shape, bytearray(tensor.nbytes))
+
+
+def _copy_in(private: RawTensor, shared: RawTensor) -> None:
+    is_truth = shared.datatype == "BOOL"
+    memoryview(private.data)[:] = truth_bytes(shared.data) if is_truth else shared.data
 
 
 def _nothing() -> None:
     return None
-
-
-_STAGED_DTYPES = frozenset(NUMPY_DTYPES[datatype] for datatype in _STAGED)

@@ -1,0 +1,241 @@
+"""A loaded model on the CPU, called from any thread."""
+
+import ctypes
+import threading
+from collections.abc import Mapping, Sequence
+from ctypes import c_char_p, c_size_t, c_void_p
+from pathlib import Path
+from weakref import WeakSet
+
+from edgewright_manifests.signature import ModelSignature, TensorSpec
+
+from edgewright_runtime.engine.onnxruntime_c.lanes import Lanes
+from edgewright_runtime.engine.onnxruntime_c.library import (
+    Api,
+    CallFailed,
+    LibraryMissing,
+    Pointer,
+    load_api,
+)
+from edgewright_runtime.engine.onnxruntime_c.values import (
+    DATATYPES,
+    OTHER_TYPES,
+    Place,
+    input_value,
+    read_value,
+    type_and_shape,
+    value_at,
+)
+from edgewright_runtime.engine.raw_tensor import RawTensor, check_raw_inputs
+from edgewright_runtime.errors import InferenceFailed, ModelRejected, one_line
+
+_CONFIG = (
+    # Spinning threads cost 30-50 times the CPU at 20 inferences a second for 8 % latency.
+    (b"session.intra_op.allow_spinning", b"0"),
+    (b"session.inter_op.allow_spinning", b"0"),
+)
+_LOG_FATAL = 4
+
+
+class CSession:
+    """ONNX Runtime itself allows concurrent runs; closing waits for those that run."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        """Load the file. Raises LibraryMissing, ModelRejected."""
+        self._api = load_api()
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._running = 0
+        self._bindings: WeakSet[CBinding] = WeakSet()
+        try:
+            self._session: int | None = _open(self._api, path, threads)
+        except CallFailed as error:
+            raise ModelRejected(path, f"onnxruntime refuses it: {one_line(error)}") from error
+        try:
+            self.signature = _signature(self._api, self._session, path)
+            _check_no_text(self.signature)
+        except (ModelRejected, LibraryMissing):
+            self._api.release("ReleaseSession", self._session)
+            raise
+        self._input_names = _names(self.signature.inputs)
+        self._output_names = _names(self.signature.outputs)
+        self._given = c_void_p * len(self.signature.inputs)
+        self._found = c_void_p * len(self.signature.outputs)
+        self._lanes = Lanes(self.signature, self.bind)
+
+    def infer(self, inputs: Mapping[str, RawTensor]) -> dict[str, RawTensor]:
+        """Outputs by name. Raises InvalidInput, InferenceFailed."""
+        check_raw_inputs(self.signature, inputs)
+        answer = self._lanes.infer(inputs)
+        if answer is not None:
+            return answer
+        api, session = self._api, self._enter()
+        given, found = self._given(), self._found()
+        kept = []  # memory that the values point to
+        try:
+            for index, spec in enumerate(self.signature.inputs):
+                given[index], held = input_value(api, inputs[spec.name])
+                kept.append(held)
+            status = api.run(
+                session, None, self._input_names, given, len(given),
+                self._output_names, len(found), found,
+            )  # fmt: skip  # the C function's order
+            api.check(status)
+            return {
+                spec.name: read_value(api, value, spec)
+                for spec, value in zip(self.signature.outputs, found, strict=True)
+            }
+        except CallFailed as error:
+            raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
+        finally:
+            for value in (*given, *found):
+                if value:
+                    api.release_value(value)
+            self._leave()
+
+    def bind(self, inputs: Sequence[Place], outputs: Sequence[Place]) -> "CBinding":
+        """An inference over memory that stays where it is. Raises InferenceFailed."""
+        self._enter()
+        try:
+            binding = CBinding(self, self._api, inputs, outputs)
+        except CallFailed as error:
+            raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
+        finally:
+            self._leave()
+        self._bindings.add(binding)
+        return binding
+
+    def close(self) -> None:
+        """Wait for what runs, and free the model. Idempotent."""
+        with self._idle:
+            session, self._session = self._session, None
+            self._idle.wait_for(lambda: not self._running)
+        self._lanes.close()
+        for binding in list(self._bindings):
+            binding.release()
+        if session:
+            self._api.release("ReleaseSession", session)
+
+    def _enter(self) -> int:
+        with self._lock:
+            if self._session is None:
+                raise InferenceFailed("the model was unloaded")
+            self._running += 1
+            return self._session
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running and self._session is None:
+                self._idle.notify_all()
+
+
+class CBinding:
+    """One inference over a caller's memory. Calling it makes no value and copies nothing."""
+
+    def __init__(
+        self, session: CSession, api: Api, inputs: Sequence[Place], outputs: Sequence[Place]
+    ) -> None:
+        self._session = session
+        self._api = api
+        self._values: list[int] = []
+        self._kept = [place.kept for place in (*inputs, *outputs)]
+        try:
+            for place in (*inputs, *outputs):
+                value = value_at(api, place.address, place.nbytes, place.datatype, place.shape)
+                self._values.append(value)
+        except CallFailed:
+            self.release()
+            raise
+        self._arguments: tuple[object, ...] = (
+            None,
+            (c_char_p * len(inputs))(*(place.name.encode() for place in inputs)),
+            (c_void_p * len(inputs))(*self._values[: len(inputs)]),
+            len(inputs),
+            (c_char_p * len(outputs))(*(place.name.encode() for place in outputs)),
+            len(outputs),
+            (c_void_p * len(outputs))(*self._values[len(inputs) :]),
+        )
+
+    def __call__(self) -> None:
+        """Run. Raises InferenceFailed, also after `release`."""
+        session = self._session._enter()
+        try:
+            if not self._values:
+                raise InferenceFailed("the model was unloaded")
+            self._api.check(self._api.run(session, *self._arguments))
+        except CallFailed as error:
+            raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
+        finally:
+            self._session._leave()
+
+    def release(self) -> None:
+        """Let go of the memory. Idempotent; not while it runs."""
+        values, self._values = self._values, []
+        for value in values:
+            self._api.release_value(value)
+        self._kept.clear()
+
+    __del__ = release
+
+
+def _open(api: Api, path: Path, threads: int) -> int:
+    options, session = Pointer(), Pointer()
+    api.call("CreateSessionOptions", ctypes.byref(options))
+    try:
+        api.call("SetIntraOpNumThreads", options, threads)
+        api.call("SetInterOpNumThreads", options, 1)
+        api.call("SetSessionLogSeverityLevel", options, _LOG_FATAL)
+        for key, value in _CONFIG:
+            api.call("AddSessionConfigEntry", options, key, value)
+        api.call("CreateSession", api.environment, bytes(path), options, ctypes.byref(session))
+    finally:
+        api.release("ReleaseSessionOptions", options)
+    assert session.value is not None  # or the call would have failed
+    return session.value
+
+
+def _signature(api: Api, session: int, path: Path) -> ModelSignature:
+    return ModelSignature(
+        inputs=tuple(_specs(api, session, path, "Input")),
+        outputs=tuple(_specs(api, session, path, "Output")),
+    )
+
+
+def _check_no_text(signature: ModelSignature) -> None:
+    """Strings with zero bytes in them need functions that are newer than API_VERSION's use."""
+    if any(spec.datatype == "BYTES" for spec in (*signature.inputs, *signature.outputs)):
+        raise LibraryMissing("models with BYTES tensors run on the Python package")
+
+
+def _specs(api: Api, session: int, path: Path, side: str) -> list[TensorSpec]:
+    count = c_size_t()
+    api.call(f"SessionGet{side}Count", session, ctypes.byref(count))
+    return [_spec(api, session, path, side, index) for index in range(count.value)]
+
+
+def _spec(api: Api, session: int, path: Path, side: str, index: int) -> TensorSpec:
+    text = Pointer()
+    api.call(f"SessionGet{side}Name", session, index, api.allocator, ctypes.byref(text))
+    name = ctypes.string_at(text).decode("utf-8", "replace")
+    api.call("AllocatorFree", api.allocator, text)
+    info, tensor = Pointer(), Pointer()
+    api.call(f"SessionGet{side}TypeInfo", session, index, ctypes.byref(info))
+    try:
+        api.call("CastTypeInfoToTensorInfo", info, ctypes.byref(tensor))
+        if not tensor:
+            raise ModelRejected(path, f"'{name}' is no tensor")
+        number, shape = type_and_shape(api, tensor)
+    finally:
+        api.release("ReleaseTypeInfo", info)  # the tensor's part of it goes along
+    datatype = DATATYPES.get(number)
+    if datatype is None:
+        kind = OTHER_TYPES.get(number, f"ONNX type {number}")
+        raise ModelRejected(
+            path, f"'{name}' has type {kind}, which the Open Inference Protocol lacks"
+        )
+    return TensorSpec(name=name, datatype=datatype, shape=shape)
+
+
+def _names(specs: Sequence[TensorSpec]) -> "ctypes.Array[c_char_p]":
+    return (c_char_p * len(specs))(*(spec.name.encode() for spec in specs))

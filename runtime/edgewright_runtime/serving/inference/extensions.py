@@ -1,0 +1,23 @@
+"""Triton's extensions beside inference, once for all doors."""
+
+from dataclasses import dataclass
+
+from edgewright_runtime.serving.inference.loading import Loading
+from edgewright_runtime.serving.inference.log_settings import LogSettings
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
+from edgewright_runtime.serving.inference.trace_settings import TraceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What the doors ask beside the repository. Belongs to the event loop's thread."""
+
+    memory: SharedMemory
+    loading: Loading
+    log: LogSettings
+    traces: TraceSettings
+
+    def close(self) -> None:
+        """Let go of callers' memory and files."""
+        self.memory.unregister()
+        self.loading.close()

@@ -1,0 +1,1 @@
+"""The life of a model beside its requests: loading, memory, isolation, comparison."""
