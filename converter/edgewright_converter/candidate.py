@@ -17,6 +17,9 @@ class Artifact:
     precision: Precision
     recipe: str
     files: tuple[tuple[str, bytes], ...]
+    kernels: str = ""
+    """Artifacts of one target with equal kernels differ in numbers only and are equally fast,
+    so that their latencies are one measurement; "" where nothing is known to be equal."""
 
     @property
     def size_bytes(self) -> int:
@@ -44,6 +47,19 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerError:
+    """What INT8 costs one layer, measured on calibration samples inside the quantized model."""
+
+    name: str
+    """The layer's output tensor, in the words of the target's float file."""
+    operator: str
+    sqnr_db: float
+    """Power of the float tensor over the power of its difference from the quantized one."""
+    kept_float: bool
+    """True where the artifact computes this layer in float because of that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An artifact with its figures on held-out samples."""
 
@@ -53,6 +69,8 @@ class Candidate:
     """None where nothing on this machine can run the target."""
     predictions: tuple[int, ...]
     """Arg-max per held-out sample where the model classifies, else empty."""
+    layers: tuple[LayerError, ...] = ()
+    """Worst first; empty where the recipe has no activations to compare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,34 @@ EdgewrightError
     ├── SampleError            calibration or evaluation samples do not fit the model
     ├── TargetRefused          one target cannot be made; others may
     │   └── UnsupportedOperator    the target cannot express an operator of the model
-    └── RecipeFailed           one way to quantize gave nothing; other recipes may
+    ├── RecipeFailed           one way to quantize gave nothing; other recipes may
+    └── ChildFailed            a child process died, hung or went wrong over one piece of work
+        └── Unexpected             it met an error that nobody foresaw
 """
 
 from pathlib import Path
+from typing import Self
 
 from edgewright_manifests.errors import EdgewrightError
 
 
 class ConverterError(EdgewrightError):
     """A model cannot be converted as asked; `str()` says what, where and what to do."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross from child processes whole, whatever their constructors take."""
+        return restore, (type(self), str(self), self.__dict__)
+
+    @classmethod
+    def _restored(cls, message: str, fields: dict[str, object]) -> Self:
+        error = cls.__new__(cls, message)
+        error.__dict__.update(fields)
+        return error
+
+
+def restore(kind: type[ConverterError], message: str, fields: dict[str, object]) -> ConverterError:
+    """The error that was pickled."""
+    return kind._restored(message, fields)
 
 
 class ModelFileError(ConverterError):
@@ -65,3 +83,19 @@ class RecipeFailed(ConverterError):
         self.recipe = recipe
         self.reason = reason
         super().__init__(f"{recipe}: {reason}")
+
+
+class ChildFailed(ConverterError):
+    """A child process gave no result; `reason` is a clause for the caller's own line."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Unexpected(ChildFailed):
+    """A library raised something that nobody foresaw, or we are wrong."""
+
+    def __init__(self, error: Exception) -> None:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        super().__init__(f"{type(error).__name__}: {lines[0] if lines else 'no more is known'}")

@@ -25,6 +25,13 @@ def collect_provenance(now: datetime.datetime) -> Provenance:
     )
 
 
+def tools_here() -> tuple[tuple[str, str], ...]:
+    """All that can change a byte of an artifact or of its outputs, and its version."""
+    tools = [(tool, found) for tool in _TOOLS if (found := _version(tool))]
+    system = f"{platform.system()} {platform.machine()} {_processor()}"
+    return (*tools, ("python", platform.python_version()), ("system", system))
+
+
 def _version(distribution: str) -> str:
     try:
         return version(distribution)

@@ -1,7 +1,8 @@
 """Reads calibration and evaluation samples from .npz; what does not fit is one clear line.
 
 One array per model input, by name. An array of the input's rank holds the samples along its
-batch axis; one of rank + 1 has them on an extra first axis. `labels` may be added.
+batch axis; one of rank + 1 has them on an extra first axis. What may be added is read by
+annotations.py. An input may be given as `raw.<input>` where a pre-processing is recorded.
 """
 
 import difflib
@@ -9,22 +10,29 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from edgewright_manifests.preprocessing import Preprocessing
 from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 from edgewright_manifests.tensors import NUMPY_DTYPES
 
+from edgewright_converter.annotations import (
+    is_annotation,
+    join_annotations,
+    read_annotations,
+    read_raw,
+)
 from edgewright_converter.errors import SampleError
-from edgewright_converter.samples import Labels, Samples, Tensor
+from edgewright_converter.samples import Samples, Tensor
 
-LABELS = "labels"
 MAX_SAMPLE_BYTES = 4 << 30
 """All arrays of one file, unpacked: what a build machine can hold; stops zip bombs."""
 
 
-def read_samples(path: Path, signature: ModelSignature) -> Samples:
+def read_samples(
+    path: Path, signature: ModelSignature, preprocessing: Preprocessing | None = None
+) -> Samples:
     """The samples in the .npz `path`, or in all .npz of the folder `path`, in name order.
 
     Raises SampleError, naming the file and the array, for anything that does not fit.
@@ -35,14 +43,7 @@ def read_samples(path: Path, signature: ModelSignature) -> Samples:
             raise SampleError(path, "holds no .npz file", "save samples with numpy.savez")
     else:
         files = [path]
-    parts = [_fit(file, _load(file), signature) for file in files]
-    labelled = [part.labels is not None for part in parts]
-    if any(labelled) and not all(labelled):
-        raise SampleError(
-            files[labelled.index(False)],
-            "has no `labels`, while other files in the folder do",
-            "add labels to every file or to none",
-        )
+    parts = [_fit(file, load_arrays(file), signature, preprocessing) for file in files]
     for file, part in zip(files[1:], parts[1:], strict=True):
         for name, value in part.inputs.items():
             first = parts[0].inputs[name].shape[1:]
@@ -53,19 +54,19 @@ def read_samples(path: Path, signature: ModelSignature) -> Samples:
                     f"{files[0].name} are {list(first)}",
                     "give all samples one shape",
                 )
-    return Samples(
+    return join_annotations(
+        files,
+        parts,
         {
             spec.name: np.concatenate([part.inputs[spec.name] for part in parts])
             for spec in signature.inputs
         },
-        np.concatenate([part.labels for part in parts if part.labels is not None])
-        if all(labelled)
-        else None,
         path.name,
     )
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def load_arrays(path: Path) -> dict[str, Tensor]:
+    """The arrays of one .npz as they are. Raises SampleError for anything that is none."""
     remedy = "save it with numpy.savez(path, **{input name: array})"
     try:
         with zipfile.ZipFile(path) as archive:
@@ -108,11 +109,15 @@ def _load(path: Path) -> dict[str, Tensor]:
     return arrays
 
 
-def _fit(path: Path, arrays: Mapping[str, Tensor], signature: ModelSignature) -> Samples:
+def _fit(
+    path: Path,
+    arrays: dict[str, Tensor],
+    signature: ModelSignature,
+    preprocessing: Preprocessing | None,
+) -> Samples:
     names = [spec.name for spec in signature.inputs]
-    known = {*names, LABELS}
     for name in arrays:
-        if name not in known:
+        if name not in names and not is_annotation(name, names):
             missing = {n.casefold(): n for n in names if n not in arrays}
             near = difflib.get_close_matches(name.casefold(), missing, 1, 0.5)
             raise SampleError(
@@ -122,6 +127,8 @@ def _fit(path: Path, arrays: Mapping[str, Tensor], signature: ModelSignature) ->
                 if near
                 else f"name it as the model does: {names}",
             )
+    raw = read_raw(path, arrays, signature, preprocessing)
+    arrays = {**arrays, **{name: made for name, (_, made) in raw.items() if name not in arrays}}
     inputs = {}
     for spec in signature.inputs:
         if spec.name not in arrays:
@@ -135,9 +142,12 @@ def _fit(path: Path, arrays: Mapping[str, Tensor], signature: ModelSignature) ->
         raise SampleError(
             path, f"has different numbers of samples ({told})", "give one of each per sample"
         )
-    count = next(iter(counts.values()))
-    labels = arrays.get(LABELS) if LABELS not in names else None
-    return Samples(inputs, None if labels is None else _fit_labels(path, labels, count), path.name)
+    return read_annotations(
+        path,
+        {name: value for name, value in arrays.items() if name not in names},
+        inputs,
+        {name: given for name, (given, _) in raw.items()},
+    )
 
 
 def _fit_input(path: Path, value: Tensor, spec: TensorSpec) -> Tensor:
@@ -178,18 +188,6 @@ def _fit_input(path: Path, value: Tensor, spec: TensorSpec) -> Tensor:
             "take those samples out, or find out how they got there",
         )
     return np.ascontiguousarray(value.astype(wanted))
-
-
-def _fit_labels(path: Path, labels: Tensor, count: int) -> Labels:
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != count:
-        raise SampleError(
-            path,
-            f"labels are {labels.dtype} {list(labels.shape)}; expected integers [{count}]",
-            "give the index of the right class of each sample",
-        )
-    if len(labels) and int(labels.min()) < 0:
-        raise SampleError(path, f"labels go down to {labels.min()}", "number the classes from 0")
-    return labels.astype(np.int64)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -2,17 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from edgewright_manifests.digest import Digest
 from edgewright_manifests.tensors import Array as Tensor
 from numpy.typing import NDArray
 
-__all__ = ["Labels", "Samples", "Tensor", "Tensors"]
+__all__ = ["Labels", "Samples", "Slices", "Tensor", "Tensors"]
 
 Tensors = Mapping[str, Tensor]
 Labels = NDArray[np.int64]
+Slices = Mapping[str, NDArray[np.str_]]
+"""By facet (`slices`, or the name after `slice.`): which group each sample is in, [count]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Samples:
     inputs: Tensors
     labels: Labels | None
     origin: str
+    truth: Tensor | None = None
+    """[count, ...]: what is right, in the form of the metric that asks for it."""
+    slices: Slices = field(default_factory=dict)
+    raw: Tensors = field(default_factory=dict)
+    """By input name [count, ...]: the samples before the recorded pre-processing."""
 
     @property
     def count(self) -> int:
@@ -40,6 +47,10 @@ class Samples:
         arrays: dict[str, Tensor] = dict(self.inputs)
         if self.labels is not None:
             arrays["labels"] = self.labels
+        if self.truth is not None:
+            arrays["truth"] = self.truth
+        arrays |= {f"slice.{facet}": words for facet, words in self.slices.items()}
+        arrays |= {f"raw.{name}": value for name, value in self.raw.items()}
         for name in sorted(arrays):
             value = np.ascontiguousarray(arrays[name])
             whole.update(f"{name}:{value.dtype.str}:{value.shape}\n".encode())
@@ -57,6 +68,9 @@ class Samples:
             {name: value[rows] for name, value in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
             origin,
+            None if self.truth is None else self.truth[rows],
+            {facet: words[rows] for facet, words in self.slices.items()},
+            {name: value[rows] for name, value in self.raw.items()},
         )
 
     def row_digests(self) -> list[bytes]:

@@ -1,15 +1,17 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgewright_converter.candidate import Artifact, RecipeSource
-from edgewright_converter.errors import ConverterError, RecipeFailed, SampleError
+from edgewright_converter.errors import ConverterError, SampleError
 from edgewright_converter.frontend import raise_opset, simplify
 from edgewright_converter.held_out import draw_golden, split_samples
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.quantize.recipes.onnxruntime_static import OnnxruntimeStatic
+from edgewright_converter.quantize.recipes.library_recipe import Files, LibraryRecipe
 from edgewright_converter.samples import Samples
 from edgewright_manifests.signature import ModelSignature, TensorSpec
+from edgewright_manifests.variant import Precision
 
 from tests.converter.networks import classifier, images
 
@@ -34,12 +36,33 @@ def test_a_library_that_reads_only_some_calibration_samples_is_an_error() -> Non
     feed.require_consumed("a library")
 
 
-def test_a_recipe_that_would_fill_the_memory_is_left_out_and_says_so(tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Careless(LibraryRecipe):
+    """A library that stops one sample early."""
+
+    target = "onnx"
+    reads_samples = True
+
+    @property
+    def name(self) -> str:
+        return "careless"
+
+    @property
+    def precision(self) -> Precision:
+        return "int8"
+
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        assert feed is not None
+        for index in range(len(feed) - 1):
+            feed[index]
+        return (("model.onnx", b""),)
+
+
+def test_no_artifact_comes_of_a_recipe_that_did_not_read_all_samples(tmp_path: Path) -> None:
     model = classifier(tmp_path / "m.onnx").read_bytes()
     plain = Artifact("onnx", "float", "float", (("model.onnx", model),))
-    many = Samples({"x": np.zeros((400_000, 1, 8, 8), np.float32)}, None, "here")
-    with pytest.raises(RecipeFailed, match=r"needs \d\.\d GB .* 400000 calibration samples"):
-        OnnxruntimeStatic("percentile").build(RecipeSource(plain, model, "", model), many)
+    with pytest.raises(ConverterError, match="careless: read 11 of 12 calibration samples"):
+        Careless().build(RecipeSource(plain, model, "", model), samples(12))
 
 
 def test_a_quarter_is_held_out_and_no_sample_is_in_both() -> None:

@@ -19,28 +19,32 @@ def fragile(tmp_path: Path) -> tuple[Path, Path]:
     return classifier(tmp_path / "fragile.onnx", channels=2), samples
 
 
-def test_a_model_that_int8_ruins_ships_float_and_the_reason_is_told(
+def test_a_model_that_int8_ruins_ships_with_its_worst_layers_in_float(
     convert: Convert, fragile: tuple[Path, Path]
 ) -> None:
     model, samples = fragile
     outcome = convert(model, "--calibration", samples)
     assert outcome.status == 0, outcome
     bundle = open_bundle(convert.out)
-    # Core ML's INT8 is of the weights alone, which this model survives.
+    # Core ML's INT8 is of the weights alone, which this model survives. With OpenVINO and LiteRT
+    # one of the two layers in float is not enough, and both would be the float model.
     assert [e.variant.id for e in bundle.entries] == [
-        "onnx-float",
+        "onnx-mixed",
         "openvino-float",
         "tflite-float",
         "coreml-int8",
-        "tensorrt-float",
+        "tensorrt-mixed",
     ]
-    for target in ("onnx", "openvino", "tflite"):
-        assert f"{target}: float ships: " in outcome.stdout
+    assert "worst 1 layer float" in outcome.stdout
     report = decode(bundle.entries[0].read_layer("report.json"), Report, source="report")
     for told in report.targets[:3]:
-        int8 = [c for c in told.candidates if c.precision == "int8"]
+        int8 = [c for c in told.candidates if c.precision == "int8" and c.outcome == "lost"]
         assert len(int8) >= 2
         assert all("of the answers equal float's, at least 95.00% wanted" in c.reason for c in int8)
+        shipped = told.find("shipped")
+        assert shipped is not None
+        mixed = shipped.precision == "mixed"
+        assert mixed == any(layer.kept_float for layer in shipped.layers)
 
 
 def test_int8_that_was_asked_for_by_name_and_fails_its_gate_is_an_error(
@@ -54,15 +58,14 @@ def test_int8_that_was_asked_for_by_name_and_fails_its_gate_is_an_error(
     assert "--precision auto" in line
 
 
-def test_a_gate_can_be_widened_but_float_that_is_better_in_all_still_ships(
+def test_a_gate_can_be_widened_until_int8_ships(
     convert: Convert, fragile: tuple[Path, Path]
 ) -> None:
     model, samples = fragile
     options = ("--target", "onnx", "--calibration", samples, "--min-agreement", "0")
     outcome = convert(model, *options)
     assert outcome.status == 0
-    assert open_bundle(convert.out).entries[0].variant.id == "onnx-float"
-    assert "float is as good or better in quality, latency and size" in outcome.stdout
+    assert open_bundle(convert.out).entries[0].variant.id == "onnx-int8"
 
 
 def test_without_samples_float_ships_measured_on_noise_and_says_so(
@@ -85,8 +88,9 @@ def test_an_old_opset_is_raised_for_quantization(convert: Convert, tmp_path: Pat
     report = decode(
         open_bundle(convert.out).entries[0].read_layer("report.json"), Report, source="report"
     )
-    assert {c.outcome for c in report.targets[0].candidates} <= {"shipped", "lost"}
-    assert len(report.targets[0].candidates) >= 5
+    static = [c for c in report.targets[0].candidates if "onnxruntime static" in c.recipe]
+    assert {c.outcome for c in static} <= {"shipped", "lost"}
+    assert len(static) >= 5
 
 
 def test_fp16_is_smaller_and_near_the_float_model_on_every_target(convert: Convert) -> None:

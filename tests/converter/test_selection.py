@@ -1,6 +1,7 @@
 import pytest
 from edgewright_converter.candidate import Artifact, Candidate, Latency
-from edgewright_converter.quantize.selection import choose, gate_problem
+from edgewright_converter.measure.gates import gate_problem
+from edgewright_converter.quantize.selection import choose
 from edgewright_converter.request import Gates
 from edgewright_manifests.variant import Quality
 
@@ -14,6 +15,8 @@ def candidate(
     snr_db: float = 25.0,
     size: int = 100,
     ratio: float = 0.5,
+    kernels: str = "",
+    float_us: float = 1000,
 ) -> Candidate:
     quality = Quality(
         samples=1000,
@@ -22,8 +25,9 @@ def candidate(
         accuracy=accuracy,
         accuracy_float=None if accuracy is None else 0.9,
     )
-    artifact = Artifact("onnx", "int8", "a recipe", (("model.onnx", b"x" * size),))
-    return Candidate(artifact, quality, Latency(10 * ratio, 12 * ratio, 100, ratio), ())
+    artifact = Artifact("onnx", "int8", "a recipe", (("model.onnx", b"x" * size),), kernels)
+    latency = Latency(float_us * ratio, 1.2 * float_us * ratio, 100, ratio)
+    return Candidate(artifact, quality, latency, ())
 
 
 FLOAT = candidate(agreement=1.0, snr_db=130, size=400, ratio=1.0)
@@ -63,7 +67,7 @@ def test_a_clearly_better_candidate_wins_whatever_its_place(better: Candidate, t
     assert choose(FLOAT, [better, worse], GATES).reasons == ("", told)
 
 
-@pytest.mark.parametrize("ratio", [0.42, 0.5, 0.6])
+@pytest.mark.parametrize("ratio", [0.46, 0.5, 0.55])
 @pytest.mark.parametrize("snr_db", [24.2, 25.0, 25.9])
 def test_candidates_within_noise_are_ranked_by_the_fixed_order(ratio: float, snr_db: float) -> None:
     choice = choose(FLOAT, [candidate(), candidate(ratio=ratio, snr_db=snr_db)], GATES)
@@ -88,3 +92,30 @@ def test_what_float_beats_in_quality_latency_and_size_never_ships() -> None:
 )
 def test_one_advantage_over_float_is_enough(candidate_: Candidate) -> None:
     assert choose(FLOAT, [candidate_], GATES).winner == 0
+
+
+def test_candidates_that_compute_the_same_are_equally_fast_whatever_was_measured() -> None:
+    same = [candidate(ratio=ratio, kernels="static") for ratio in (0.6, 0.5, 0.4)]
+    choice = choose(FLOAT, same, GATES)
+    assert choice.winner == 0
+    assert set(choice.reasons[1:]) == {
+        "as good as the winner, which comes first in the fixed order"
+    }
+
+
+def test_a_smaller_file_that_is_much_slower_ships_only_where_it_was_asked_for() -> None:
+    slow = candidate(0.9, size=100, ratio=1.7)
+    assert choose(FLOAT, [slow], GATES).winner == 0
+    unasked = choose(FLOAT, [slow], GATES, slower_for_smaller=False)
+    assert unasked.winner is None
+    assert unasked.reasons[0].startswith("1.70 times as slow as float; ")
+    a_little = candidate(0.9, size=100, ratio=1.25)
+    assert choose(FLOAT, [a_little], GATES, slower_for_smaller=False).winner == 0
+
+
+@pytest.mark.parametrize("ratio", [1.3, 1.45, 1.6])
+def test_a_few_microseconds_decide_nothing_however_noise_turns_them(ratio: float) -> None:
+    tiny = candidate(agreement=1.0, snr_db=130, size=400, ratio=1.0, float_us=22)
+    small = [candidate(ratio=ratio), candidate(size=120, ratio=1.0)]
+    choice = choose(tiny, small, GATES, slower_for_smaller=False)
+    assert choice.reasons == ("", "as good as the winner, and 20 bytes larger")

@@ -43,7 +43,8 @@ def _run(operation: _Operation, data: bytes) -> Rewrite:
     with TemporaryDirectory(prefix="edgewright-") as name:
         before, after = Path(name) / "before.onnx", Path(name) / "after.onnx"
         before.write_bytes(data)
-        command = [sys.executable, "-m", "edgewright_converter.frontend.rewrite_child"]
+        # -P: a file onnx.py in the current folder must not come before the library.
+        command = [sys.executable, "-P", "-m", "edgewright_converter.frontend.rewrite_child"]
         command += [operation, str(before), str(after)]
         try:
             child = subprocess.run(

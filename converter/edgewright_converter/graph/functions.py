@@ -12,14 +12,19 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, inliner
 
+from edgewright_converter.graph.control_flow import unroll_control_flow
+
 # Definitions use operators that have definitions themselves; none nests deeper.
-_ROUNDS = 4
+_ROUNDS = 6
+# Computed once where its inputs are known, and of unknown length where they are not.
+_KEPT = frozenset({"Range"})
 
 
 def expand_functions(
     model: onnx.ModelProto, is_written: Callable[[str, int], bool]
 ) -> onnx.ModelProto:
-    """The model with local functions and operators that `is_written` denies replaced.
+    """The model with local functions and operators that `is_written` denies replaced, and the
+    control flow taken out that can be.
 
     `is_written` is asked with an operator and the opset that defined its form. Operators without a
     definition stay, for the writer to refuse.
@@ -27,6 +32,7 @@ def expand_functions(
     if model.functions:
         model = inliner.inline_local_functions(model)
     for _ in range(_ROUNDS):
+        model = unroll_control_flow(model)
         wanted = _replaceable(model, is_written)
         if not wanted:
             break
@@ -55,7 +61,11 @@ def _replaceable(model: onnx.ModelProto, is_written: Callable[[str, int], bool])
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     found = set()
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
+        if (
+            node.domain not in ("", "ai.onnx")
+            or node.op_type in _KEPT
+            or not onnx.defs.has(node.op_type, opset, "")
+        ):
             continue
         schema = onnx.defs.get_schema(node.op_type, opset, "")
         # onnx's type stubs lack these two properties.

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright_converter.errors import UnsupportedOperator
+
 # Any: a constant's element type is data, not a matter of static typing.
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -117,6 +119,12 @@ class Node:
     def key(self) -> str:
         """The first value that it really computes, which names it uniquely."""
         return next(name for name in self.outputs if name)
+
+    def refusal(self, target: str, reason: str) -> UnsupportedOperator:
+        """The error that says why a target cannot express this node."""
+        return UnsupportedOperator(
+            target=target, operator=self.operator, node=self.name, reason=reason
+        )
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""

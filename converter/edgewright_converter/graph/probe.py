@@ -48,7 +48,9 @@ class Probe:
 
 
 @dataclass(slots=True)
-class _Walk:
+class Walk:
+    """What is known so far of a model that is being walked in order."""
+
     target: str
     opsets: list[onnx.OperatorSetIdProto]
     ir_version: int
@@ -85,20 +87,9 @@ def probe(model: onnx.ModelProto, sizes: Mapping[str, tuple[int, ...]], target: 
     Raises:
         UnsupportedOperator: a shape cannot be known, or contradicts itself at this size.
     """
-    walk = _Walk(target, list(model.opset_import), model.ir_version)
-    opsets = {
-        "" if entry.domain == "ai.onnx" else entry.domain: entry.version
-        for entry in model.opset_import
-    }
-    for tensor in model.graph.initializer:
-        _keep(walk, tensor.name, numpy_helper.to_array(tensor))
-    for value in model.graph.input:
-        if value.name in sizes:
-            walk.types[value.name] = helper.make_tensor_type_proto(
-                value.type.tensor_type.elem_type, sizes[value.name]
-            )
+    walk = start(model, sizes, target)
     for node in model.graph.node:
-        _visit(walk, node, schema_of(node, opsets, target))
+        visit(walk, node)
     types = {
         name: (
             tuple(dim.dim_value for dim in proto.tensor_type.shape.dim),
@@ -109,17 +100,38 @@ def probe(model: onnx.ModelProto, sizes: Mapping[str, tuple[int, ...]], target: 
     return Probe(types, walk.data)
 
 
-def _keep(walk: _Walk, name: str, value: Array) -> None:
+def start(model: onnx.ModelProto, sizes: Mapping[str, tuple[int, ...]], target: str) -> Walk:
+    """A walk that knows the model's constants and inputs, and none of its nodes yet."""
+    walk = Walk(target, list(model.opset_import), model.ir_version)
+    for tensor in model.graph.initializer:
+        keep(walk, tensor.name, numpy_helper.to_array(tensor))
+    for value in model.graph.input:
+        if value.name in sizes:
+            walk.types[value.name] = helper.make_tensor_type_proto(
+                value.type.tensor_type.elem_type, sizes[value.name]
+            )
+    return walk
+
+
+def keep(walk: Walk, name: str, value: Array) -> None:
+    """Notes a value that is known beforehand."""
     walk.data[name] = value
     walk.types[name] = helper.make_tensor_type_proto(
         helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
     )
 
 
-def _visit(walk: _Walk, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
+def visit(walk: Walk, node: onnx.NodeProto) -> None:
+    """Infers the types of a node's results, and the results where its inputs are known.
+
+    Raises:
+        UnsupportedOperator: as `probe`.
+    """
+    opsets = {entry.domain.removeprefix("ai.onnx"): entry.version for entry in walk.opsets}
+    schema = schema_of(node, opsets, walk.target)
     if node.op_type in ("Shape", "Size") and node.input[0] in walk.types:
         dims = walk.types[node.input[0]].tensor_type.shape.dim
-        _keep(walk, node.output[0], _measured(node, [dim.dim_value for dim in dims]))
+        keep(walk, node.output[0], _measured(node, [dim.dim_value for dim in dims]))
         return
     missing = [name for name in node.input if name and name not in walk.types]
     if missing:
@@ -146,7 +158,7 @@ def _measured(node: onnx.NodeProto, sizes: list[int]) -> Array:
     return np.asarray(sizes[slice(bounds.get("start", 0), bounds.get("end"))], np.int64)
 
 
-def _infer(walk: _Walk, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> dict[str, TypeProto]:
+def _infer(walk: Walk, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> dict[str, TypeProto]:
     data = {
         name: numpy_helper.from_array(walk.data[name], name)
         for name in node.input
@@ -160,10 +172,12 @@ def _infer(walk: _Walk, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> dic
         raise _refusal(walk, node, f"its shapes do not fit together ({reason})") from error
 
 
-def _infer_by_definition(walk: _Walk, node: onnx.NodeProto) -> dict[str, TypeProto]:
-    """The types of an operator that has no inference of its own but a definition by others."""
+def _infer_by_definition(walk: Walk, node: onnx.NodeProto) -> dict[str, TypeProto]:
+    """The types of an operator that has a definition by others, or values, but no inference."""
     if node.op_type in _SHAPE_KEPT:
         return {node.output[0]: walk.types[node.input[0]]}
+    if node.op_type == "Compress" and node.input[1] in walk.data:
+        return {node.output[0]: _compressed(walk, node)}
     inputs = [name for name in dict.fromkeys(node.input) if name]
     graph = helper.make_graph(
         [node],
@@ -179,13 +193,26 @@ def _infer_by_definition(walk: _Walk, node: onnx.NodeProto) -> dict[str, TypePro
     return {value.name: value.type for value in inferred.graph.output if _is_static(value.type)}
 
 
+def _compressed(walk: Walk, node: onnx.NodeProto) -> TypeProto:
+    """The type of what a known condition leaves along an axis, or of the flattened tensor."""
+    source = walk.types[node.input[0]].tensor_type
+    sizes = [dim.dim_value for dim in source.shape.dim]
+    axes = [entry.i for entry in node.attribute if entry.name == "axis"]
+    length = prod(sizes) if not axes else sizes[axes[0]]
+    kept = int(np.count_nonzero(walk.data[node.input[1]][:length]))
+    shape = [kept] if not axes else [*sizes]
+    if axes:
+        shape[axes[0]] = kept
+    return helper.make_tensor_type_proto(source.elem_type, shape)
+
+
 def _is_static(proto: TypeProto) -> bool:
     if not proto.HasField("tensor_type") or not proto.tensor_type.HasField("shape"):
         return False
     return all(dim.HasField("dim_value") for dim in proto.tensor_type.shape.dim)
 
 
-def _foldable(walk: _Walk, node: onnx.NodeProto, inferred: Mapping[str, TypeProto]) -> bool:
+def _foldable(walk: Walk, node: onnx.NodeProto, inferred: Mapping[str, TypeProto]) -> bool:
     if node.op_type in _RANDOM or any(name and name not in walk.data for name in node.input):
         return False
     for proto in inferred.values():
@@ -196,7 +223,7 @@ def _foldable(walk: _Walk, node: onnx.NodeProto, inferred: Mapping[str, TypeProt
     return True
 
 
-def _fold(walk: _Walk, node: onnx.NodeProto) -> bool:
+def _fold(walk: Walk, node: onnx.NodeProto) -> bool:
     inputs = [name for name in dict.fromkeys(node.input) if name]
     graph = helper.make_graph(
         [node],
@@ -213,11 +240,11 @@ def _fold(walk: _Walk, node: onnx.NodeProto) -> bool:
     if not all(isinstance(result, np.ndarray | np.generic) for result in results):
         return False
     for name, result in zip(names, results, strict=True):
-        _keep(walk, name, np.asarray(result))
+        keep(walk, name, np.asarray(result))
     return True
 
 
-def _refusal(walk: _Walk, node: onnx.NodeProto, reason: str) -> UnsupportedOperator:
+def _refusal(walk: Walk, node: onnx.NodeProto, reason: str) -> UnsupportedOperator:
     return UnsupportedOperator(
         target=walk.target, operator=node.op_type, node=node_name(node), reason=reason
     )

@@ -14,9 +14,18 @@ import onnx
 from onnx import numpy_helper
 
 from edgewright_converter.errors import TargetRefused, UnsupportedOperator
+from edgewright_converter.graph.control_flow import CONTROL_FLOW, ITERATIONS_MAX
+from edgewright_converter.graph.folding import fold_affine
 from edgewright_converter.graph.model import Array, Attribute, Graph, Node, Shape, TensorType
 from edgewright_converter.graph.probe import Probe, node_name, probe, schema_of
 
+_CONTROL_FLOW_REASONS = {
+    "If": "its condition is computed, and its branches give different shapes",
+    "Loop": "its number of iterations is computed, follows the batch, or is above "
+    f"{ITERATIONS_MAX}",
+    "Scan": f"it has sequence lengths, follows the batch, or takes more than {ITERATIONS_MAX} "
+    "steps",
+}
 # Batch 2 would hide errors where another dimension happens to be 2 less often than 3 does.
 _SECOND_BATCH = 3
 
@@ -30,6 +39,14 @@ def read_graph(model: onnx.ModelProto, *, target: str) -> Graph:
         TargetRefused: an input has no rank, or a dynamic dimension other than its batch.
         UnsupportedOperator: a node's shapes cannot be known.
     """
+    for kept in model.graph.node:
+        if kept.op_type in CONTROL_FLOW and kept.domain in ("", "ai.onnx"):
+            raise UnsupportedOperator(
+                target=target,
+                operator=kept.op_type,
+                node=node_name(kept),
+                reason=_CONTROL_FLOW_REASONS[kept.op_type],
+            )
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     shapes = {value.name: _input_shape(value, target) for value in inputs}
@@ -38,6 +55,7 @@ def read_graph(model: onnx.ModelProto, *, target: str) -> Graph:
     second = probe(model, _bound(shapes, _SECOND_BATCH), target) if dynamic else first
     known, vectors, dependent = _merge_data(first, second)
     types = _merge_types(first, second)
+    known |= _without_elements(types, {value.name for value in inputs})
     opsets = {
         "" if entry.domain == "ai.onnx" else entry.domain: entry.version
         for entry in model.opset_import
@@ -69,7 +87,7 @@ def read_graph(model: onnx.ModelProto, *, target: str) -> Graph:
                     reason=f"the shape of {name!r} is not known, or depends on the batch size "
                     "in more than its sizes",
                 )
-    return graph
+    return fold_affine(graph)
 
 
 def _omitted(graph: Graph, node: Node, name: str) -> bool:
@@ -136,6 +154,15 @@ def _merge_data(
         else:
             dependent.add(name)
     return known, vectors, frozenset(dependent | (second.data.keys() - first.data.keys()))
+
+
+def _without_elements(types: Mapping[str, TensorType], inputs: set[str]) -> dict[str, Array]:
+    """Values without elements: whatever computes them, they are known."""
+    return {
+        name: np.empty(type_.sample, type_.dtype)
+        for name, type_ in types.items()
+        if 0 in type_.shape and type_.is_static and name not in inputs
+    }
 
 
 def _needed(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> tuple[Node, ...]:

@@ -1,23 +1,50 @@
 """Quality on held-out samples: each variant's outputs against the float model's and the labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from edgewright_manifests.golden import snr_db, top1_agreement
-from edgewright_manifests.variant import Quality
+from edgewright_manifests.variant import GroupFigure, Quality
 from edgewright_runtime.engine import Session
 
 from edgewright_converter.errors import ConverterError
-from edgewright_converter.samples import Labels, Samples, Tensor
+from edgewright_converter.measure.groups import (
+    Grouping,
+    by_answer,
+    by_metric,
+    group_samples,
+    worst_group,
+)
+from edgewright_converter.measure.metrics import Answers, Metric
+from edgewright_converter.samples import Labels, Samples, Slices, Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The float ONNX model's outputs [n, ...] for the held-out samples, and the labels."""
+    """The float ONNX model's outputs [n, ...] for the held-out samples, and what is known of them.
+
+    `metrics` are measured besides SNR, agreement and accuracy.
+    """
 
     outputs: Mapping[str, Tensor]
     labels: Labels | None
+    truth: Tensor | None = None
+    slices: Slices = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+
+    @classmethod
+    def of(
+        cls, outputs: Mapping[str, Tensor], samples: Samples, metrics: tuple[Metric, ...]
+    ) -> "Reference":
+        """From the float model's outputs for `samples`.
+
+        Raises ConverterError when a metric cannot judge the float model itself.
+        """
+        found = cls(outputs, samples.labels, samples.truth, samples.slices, metrics)
+        for metric in metrics:
+            metric.measure(found.answers(outputs))
+        return found
 
     @property
     def classes(self) -> int:
@@ -35,6 +62,18 @@ class Reference:
         """Share of samples (0..1) that the float model gets right; None without labels."""
         return _accuracy(self.predictions, self.labels)
 
+    @property
+    def grouping(self) -> Grouping:
+        """Classes, by label or else by the float model's answer, and slices."""
+        classes = self.labels
+        if classes is None and self.classes:
+            classes = np.asarray(self.predictions, np.int64)
+        return group_samples(classes, self.slices)
+
+    def answers(self, outputs: Mapping[str, Tensor]) -> Answers:
+        """A variant's outputs beside all that they are compared with."""
+        return Answers(self.outputs, outputs, self.labels, self.truth)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -43,6 +82,7 @@ class Evaluation:
     outputs: Mapping[str, Tensor]
     quality: Quality
     predictions: tuple[int, ...]
+    groups: tuple[GroupFigure, ...] = ()
 
 
 def run_samples(session: Session, samples: Samples) -> dict[str, Tensor]:
@@ -69,23 +109,49 @@ def run_samples(session: Session, samples: Samples) -> dict[str, Tensor]:
 
 def evaluate(session: Session, samples: Samples, reference: Reference) -> Evaluation:
     """Run and judge one artifact. Raises ConverterError as run_samples does."""
-    outputs = run_samples(session, samples)
+    return judge_outputs(run_samples(session, samples), reference)
+
+
+def judge_outputs(outputs: Mapping[str, Tensor], reference: Reference) -> Evaluation:
+    """Judge a variant's outputs [n, ...]. Raises ConverterError where a metric cannot."""
     first = next(iter(reference.outputs))
     predictions = _predictions(outputs[first]) if reference.classes else ()
     agreement = (
         top1_agreement(reference.outputs[first], outputs[first]) if reference.classes else None
     )
+    answers = reference.answers(outputs)
+    groups = _groups(reference, answers, predictions)
     return Evaluation(
         outputs,
         Quality(
-            samples=samples.count,
+            samples=answers.count,
             snr_db=snr_db(reference.outputs, outputs),
             top1_agreement=agreement,
             accuracy=_accuracy(predictions, reference.labels),
             accuracy_float=reference.accuracy,
+            metrics=tuple(
+                metric.figure(
+                    answers, metric.measure(answers.of_float()) if metric.absolute else None
+                )
+                for metric in reference.metrics
+            ),
+            worst_group=worst_group(groups),
         ),
         predictions,
+        groups,
     )
+
+
+def _groups(
+    reference: Reference, answers: Answers, predictions: tuple[int, ...]
+) -> tuple[GroupFigure, ...]:
+    if predictions:
+        mine, theirs = (
+            np.asarray(found, np.int64) for found in (predictions, reference.predictions)
+        )
+        return by_answer(reference.grouping, answers, mine, theirs)
+    shares = [metric for metric in reference.metrics if metric.unit == "share"]
+    return by_metric(reference.grouping, answers, shares[0]) if shares else ()
 
 
 def _predictions(output: Tensor) -> tuple[int, ...]:

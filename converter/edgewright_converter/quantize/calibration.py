@@ -29,6 +29,11 @@ class CalibrationFeed:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody looked at any sample."""
+        return not self._read
+
     def require_consumed(self, recipe: str) -> None:
         """Raise ConverterError unless every sample was read."""
         if len(self._read) != len(self):

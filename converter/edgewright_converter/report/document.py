@@ -4,8 +4,9 @@ from typing import Literal
 
 from edgewright_manifests.digest import Digest
 from edgewright_manifests.documents import Document
+from edgewright_manifests.preprocessing import Preprocessing
 from edgewright_manifests.signature import ModelSignature
-from edgewright_manifests.variant import Precision, Quality, Target, Tolerance
+from edgewright_manifests.variant import GroupFigure, Precision, Quality, Target, Tolerance
 
 
 class SourceFacts(Document, frozen=True):
@@ -28,6 +29,12 @@ class SampleFacts(Document, frozen=True):
     digest: Digest
     samples: int
     labelled: bool
+    facets: tuple[str, ...] = ()
+    """By what the samples are sliced, besides their classes."""
+    truth: bool = False
+    """Whether they say what is right, for metrics that take more than a class."""
+    raw: tuple[str, ...] = ()
+    """Inputs of which there are the samples before pre-processing."""
 
 
 class DataFacts(Document, frozen=True):
@@ -48,6 +55,11 @@ class GateFacts(Document, frozen=True):
     max_accuracy_drop: float
     min_top1_agreement: float
     min_snr_db: float
+    max_slice_drop: float = 1.0
+    max_latency_ms: float | None = None
+    max_size_bytes: int | None = None
+    metrics: tuple[str, ...] = ()
+    """As they were written: `cer<=0.02`. Where there are any, agreement and SNR are no gates."""
 
 
 class LatencyFacts(Document, frozen=True):
@@ -58,6 +70,16 @@ class LatencyFacts(Document, frozen=True):
     runs: int
     speed_up: float
     """Float latency / this latency, each round compared with its neighbours."""
+
+
+class LayerFacts(Document, frozen=True):
+    """What quantization costs one layer, measured inside the quantized model."""
+
+    name: str
+    operator: str
+    sqnr_db: float
+    """Power of the float tensor over the power of its difference from the quantized one."""
+    kept_float: bool
 
 
 class CandidateReport(Document, frozen=True):
@@ -71,6 +93,21 @@ class CandidateReport(Document, frozen=True):
     size_bytes: int | None = None
     quality: Quality | None = None
     latency: LatencyFacts | None = None
+    layers: tuple[LayerFacts, ...] = ()
+    """Worst first; empty where the recipe has no activations to compare."""
+
+
+class Difference(Document, frozen=True):
+    """One held-out sample, by its place among them, as float and what ships answer it."""
+
+    sample: int
+    label: int | None
+    changed: bool
+    """Whether the answer is another one; False too where the model does not classify."""
+    answer_float: str
+    answer: str
+    snr_db: float
+    """Of this sample's outputs."""
 
 
 class TargetReport(Document, frozen=True):
@@ -91,6 +128,10 @@ class TargetReport(Document, frozen=True):
     """[right class][given class], counts over the held-out samples, of what ships."""
     changed: tuple[int, ...] = ()
     """Per class: held-out samples whose answer differs from the float model's."""
+    groups: tuple[GroupFigure, ...] = ()
+    """Classes and slices, of what ships."""
+    differences: tuple[Difference, ...] = ()
+    """The samples that it answers most differently from the float model, worst first."""
 
     def find(self, outcome: str) -> CandidateReport | None:
         """The candidate with this outcome, if there is one."""
@@ -123,6 +164,7 @@ class Report(Document, frozen=True):
     """What was asked for: auto, int8, fp16 or float."""
     float_accuracy: float | None
     confusion_float: tuple[tuple[int, ...], ...]
+    preprocessing: Preprocessing | None
     targets: tuple[TargetReport, ...]
     provenance: Provenance
 

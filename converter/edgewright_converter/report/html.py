@@ -1,20 +1,31 @@
 """report.html: one page without outside resources, for people."""
 
+from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
 from edgewright_manifests.golden import EXACT_SNR_DB
 from markupsafe import Markup
 
-from edgewright_converter.report.chart import chart_measure, render_chart
-from edgewright_converter.report.document import Report, TargetReport
-from edgewright_converter.report.table import latency_words, shown_small, size_words
+from edgewright_converter.measure.groups import MIN_SAMPLES
+from edgewright_converter.report.chart import chart_measure, render_chart, up_is_better
+from edgewright_converter.report.document import CandidateReport, Report, TargetReport
+from edgewright_converter.report.exhibits import Exhibit, Exhibits
+from edgewright_converter.report.figures import (
+    gate_words,
+    metric_names,
+    metric_words,
+    preprocessing_words,
+)
+from edgewright_converter.report.groups import FacetTable, facet_tables
+from edgewright_converter.report.layers import hidden_layers, layered_candidate, render_layers
+from edgewright_converter.report.table import latency_words, size_words, time_words
 
 _MAX_CLASSES_DRAWN = 30
 """More cells than 30 x 30 cannot be told apart on a screen; report.json has all."""
 
 
-def render_html(report: Report) -> str:
+def render_html(report: Report, exhibits: Exhibits) -> str:
     """The whole page."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -23,18 +34,62 @@ def render_html(report: Report) -> str:
     environment.filters["decibels"] = _decibels
     environment.filters["size"] = size_words
     environment.filters["latency"] = latency_words
+    environment.filters["microseconds"] = time_words
+    environment.filters["figure"] = metric_words
+    environment.filters["gates"] = gate_words
+    # These make SVG and data URIs, and escape all that they take from the report.
+    environment.filters["svg"] = Markup
     template = environment.from_string(
         (files("edgewright_converter.report") / "report.html.jinja").read_text("utf-8")
     )
     return template.render(
         report=report,
-        # render_chart escapes all that it takes from the report.
-        charts={t.target: Markup(render_chart(t)) for t in report.targets},  # noqa: S704 - as above
-        measures={t.target: chart_measure(t) for t in report.targets},
-        small={t.target: shown_small(t) for t in report.targets},
-        confusions=[(t.target, _heat(t.confusion)) for t in report.targets if _drawn(t.confusion)],
+        metrics=metric_names(report),
+        targets=[_view(target, exhibits) for target in report.targets],
+        exhibits=exhibits,
         confusion_float=_heat(report.confusion_float) if _drawn(report.confusion_float) else (),
-        changed=[(t, _worst(t)) for t in report.targets if t.changed],
+        min_samples=MIN_SAMPLES,
+        classified=any(
+            candidate.quality is not None and candidate.quality.top1_agreement is not None
+            for target in report.targets
+            for candidate in target.candidates
+        ),
+        preprocessing=preprocessing_words(report),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetView:
+    """What the page shows of one target besides its report."""
+
+    report: TargetReport
+    charts: tuple[str, ...]
+    measure: str
+    up_is_better: bool
+    layered: CandidateReport | None
+    layers: str
+    hidden_layers: int
+    facets: tuple[FacetTable, ...]
+    exhibits: tuple[Exhibit, ...]
+    confusion: tuple[tuple[tuple[int, str, float], ...], ...]
+    changed: str
+
+
+def _view(target: TargetReport, exhibits: Exhibits) -> _TargetView:
+    layered = layered_candidate(target)
+    charts = (render_chart(target, "latency"), render_chart(target, "size"))
+    return _TargetView(
+        report=target,
+        charts=tuple(chart for chart in charts if chart),
+        measure=chart_measure(target),
+        up_is_better=up_is_better(target),
+        layered=layered,
+        layers="" if layered is None else render_layers(layered),
+        hidden_layers=0 if layered is None else hidden_layers(layered),
+        facets=facet_tables(target, MIN_SAMPLES),
+        exhibits=exhibits.by_target.get(target.target, ()),
+        confusion=_heat(target.confusion) if _drawn(target.confusion) else (),
+        changed=_worst(target),
     )
 
 

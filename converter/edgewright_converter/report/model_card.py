@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 from edgewright_manifests.signature import TensorSpec
 
+from edgewright_converter.measure.groups import MIN_SAMPLES
 from edgewright_converter.report.document import Report, SampleFacts
+from edgewright_converter.report.figures import (
+    gate_words,
+    metric_names,
+    metric_words,
+    preprocessing_words,
+)
 from edgewright_converter.report.table import latency_words, size_words, unmeasured_words
 
 _MISSING = "*Not stated when the model was converted; ask its makers.*"
@@ -33,11 +40,14 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Inputs: {'; '.join(_tensor(spec) for spec in report.signature.inputs)}"
     yield f"- Outputs: {'; '.join(_tensor(spec) for spec in report.signature.outputs)}"
     yield ""
-    for title in ("Intended use", "Factors"):
-        yield f"## {title}"
-        yield ""
-        yield _MISSING
-        yield ""
+    yield "## Intended use"
+    yield ""
+    yield _MISSING
+    yield ""
+    yield "## Factors"
+    yield ""
+    yield from _factors(report)
+    yield ""
     yield "## Training data"
     yield ""
     yield _MISSING
@@ -48,6 +58,13 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- Measured on: {_samples(data.evaluation)} ({data.split})"
     yield f"- Calibrated with: {_samples(data.calibration) if data.calibration else 'nothing'}"
     yield f"- Golden vectors: {data.golden_samples} of the samples measured on"
+    yield "- Pre-processing: " + (
+        "; ".join(
+            f"`{_text(name)}` {_text(', '.join(steps))}"
+            for name, steps in preprocessing_words(report)
+        )
+        or "not recorded; whoever calls the model must know it"
+    )
     yield ""
     yield "## Metrics"
     yield ""
@@ -63,20 +80,26 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _metrics(report: Report) -> Iterator[str]:
-    yield "| target | variant | recipe | accuracy float | accuracy | as float | SNR | size |"
-    yield "|---|---|---|---|---|---|---|---|"
+    named = metric_names(report)
+    head = ["target", "variant", "recipe", "accuracy float", "accuracy", "as float", *named]
+    head += ["SNR", "size"]
+    yield f"| {' | '.join(_text(word) for word in head)} |"
+    yield "|---" * len(head) + "|"
     for target in report.targets:
         winner = target.find("shipped")
         if winner is None or winner.quality is None:
-            yield f"| {target.target} | refused | {_text(target.reason)} | – | – | – | – | – |"
+            cells = [target.target, "refused", _text(target.reason), *["–"] * (len(head) - 3)]
+            yield f"| {' | '.join(cells)} |"
             continue
         quality = winner.quality
-        yield (
-            f"| {target.target} | {winner.precision} | {_text(winner.recipe)} "
-            f"| {_share(quality.accuracy_float)} | {_share(quality.accuracy)} "
-            f"| {_share(quality.top1_agreement)} | {quality.snr_db or 0:.1f} dB "
-            f"| {size_words(winner.size_bytes)} |"
-        )
+        cells = [target.target, winner.precision, _text(winner.recipe)]
+        cells += [_share(quality.accuracy_float), _share(quality.accuracy)]
+        cells += [_share(quality.top1_agreement)]
+        cells += [_text(metric_words(quality, name)) for name in named]
+        cells += [f"{quality.snr_db or 0:.1f} dB", size_words(winner.size_bytes)]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield f"What had to be kept: {_text('; '.join(gate_words(report)))}."
     yield ""
     yield f"Latency of one inference on {_text(report.provenance.processor)}, one thread:"
     for target in report.targets:
@@ -108,6 +131,31 @@ def _limitations(report: Report) -> Iterator[str]:
                 f"- {target.target}: {sum(target.changed)} of {data.evaluation.samples} answers "
                 "differ from the float model's; report.html says in which classes."
             )
+        group = None if winner is None or winner.quality is None else winner.quality.worst_group
+        lost = 0.0 if group is None else 100 * (group.share_float - group.share)
+        if group is not None and lost > 0:
+            yield (
+                f"- {target.target}: of the groups that are large enough to tell, "
+                f"{_text(group.facet)} {_text(group.group)} lost most: {lost:.1f} points "
+                f"(± {100 * group.noise:.1f}) on {group.samples} samples."
+            )
+    small = sorted({g.samples for t in report.targets for g in t.groups if g.samples < MIN_SAMPLES})
+    if small:
+        yield (
+            f"- Classes or slices with fewer than {MIN_SAMPLES} samples (down to {small[0]}) were "
+            "not held against the gate: a difference there is mostly chance."
+        )
+
+
+def _factors(report: Report) -> Iterator[str]:
+    """What the figures were looked at by; who may be affected, only the makers know."""
+    facets = report.data.evaluation.facets
+    classes = any(group.facet == "class" for t in report.targets for group in t.groups)
+    by = [*(["class"] if classes else []), *(_text(facet) for facet in facets)]
+    if by:
+        yield f"- Measured group by group: {', '.join(by)}; the figures are in report.html."
+    if not facets:
+        yield "- " + _MISSING
 
 
 def _samples(facts: SampleFacts) -> str:

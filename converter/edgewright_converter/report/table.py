@@ -6,6 +6,7 @@ from edgewright_manifests.golden import EXACT_SNR_DB
 from edgewright_manifests.variant import Quality
 
 from edgewright_converter.report.document import CandidateReport, Report, TargetReport
+from edgewright_converter.report.figures import metric_names, metric_words
 
 _CLEARLY_SLOWER = 0.95
 """Speed-ups from here to 1 are noise."""
@@ -19,7 +20,10 @@ def render_table(report: Report) -> str:
         for target in report.targets
         for c in target.candidates
     )
-    measure = "accuracy" if labelled else "agreement" if classified else "SNR"
+    named = metric_names(report)
+    measure = (
+        "accuracy" if labelled else named[0] if named else "agreement" if classified else "SNR"
+    )
     shown = [shown_small(target) for target in report.targets]
     words = {candidate.precision for candidate in shown if candidate is not None}
     small = words.pop() if len(words) == 1 else "quantized"
@@ -42,6 +46,8 @@ def quality_words(quality: Quality | None, measure: str) -> str:
     """One quality as it stands in tables."""
     if quality is None:
         return "–"
+    if any(figure.name == measure for figure in quality.metrics):
+        return metric_words(quality, measure)
     if measure == "accuracy" and quality.accuracy is not None:
         return f"{quality.accuracy:.2%}"
     if measure == "agreement" and quality.top1_agreement is not None:
@@ -64,8 +70,12 @@ def latency_words(candidate: CandidateReport | None) -> str:
     """Median, in the unit that reads best."""
     if candidate is None or candidate.latency is None:
         return "–"
-    value = candidate.latency.us_p50
-    return f"{value / 1000:.2f} ms" if value >= 1000 else f"{value:.0f} µs"
+    return time_words(candidate.latency.us_p50)
+
+
+def time_words(value_us: float) -> str:
+    """Microseconds, or milliseconds from one of them on."""
+    return f"{value_us / 1000:.2f} ms" if value_us >= 1000 else f"{value_us:.0f} µs"
 
 
 def unmeasured_words(target: TargetReport) -> str:

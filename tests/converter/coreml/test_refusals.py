@@ -13,24 +13,23 @@ from tests.converter.tflite.one_node import IMAGE, weights
 from tests.converter.tflite.side_by_side import chain, single
 
 _NONE = np.asarray([], np.float32)
-_TWICE = np.asarray([1, 1, 2, 2], np.float32)
+_HALF = np.asarray([1, 1, 0.5, 0.5], np.float32)
 
 REFUSED = {
     "an operator that is not known": (
         single("Det", {"x": ("n", 3, 3)}), "Det", "no such operator",
     ),
-    "dilated pooling": (
-        single("MaxPool", IMAGE, kernel_shape=[2, 2], dilations=[2, 2]), "MaxPool", "dilations",
-    ),
     "the indices of pooling": (
         single("MaxPool", IMAGE, outputs=("y", "i"), dtypes={"i": TensorProto.INT64},
                kernel_shape=[2, 2]), "MaxPool", "Indices",
     ),
-    "computed weights": (
-        single("Conv", {"x": ("n", 2, 5, 5), "w": (2, 2, 3, 3)}), "Conv", "constant",
+    "computed weights of dilated windows": (
+        single("Conv", {"x": ("n", 2, 5, 5), "w": (2, 2, 3, 3)}, dilations=[2, 2]), "Conv",
+        "dilations",
     ),
-    "cubic resizing": (
-        single("Resize", IMAGE, {"r": _NONE, "s": _TWICE}, mode="cubic"), "Resize", "cubic",
+    "antialiased shortening": (
+        single("Resize", IMAGE, {"r": _NONE, "s": _HALF}, mode="cubic", antialias=1, opset=18),
+        "Resize", "antialias",
     ),
     "an old form": (single("Add", {"x": ("n", 3), "z": ("n", 3)}, opset=6), "Add", "opset 6"),
     "an even number of channels": (single("LRN", IMAGE, size=2), "LRN", "odd"),

@@ -1,4 +1,4 @@
-"""A table of one-node LSTM models: directions, initial states, which outputs are read."""
+"""A table of one-node LSTM, GRU and RNN models: directions, states, layouts, outputs, gates."""
 
 from typing import Any
 
@@ -60,7 +60,66 @@ def _batch_first() -> Case:
     return Case("LSTM batch first", chain(nodes, {"x": ("n", _STEPS, _INPUTS)}, constants))
 
 
+def _layer(operator: str, direction: str, *, states: bool = False, **attributes: Any) -> Case:
+    """A GRU or RNN."""
+    gates = {"GRU": 3, "RNN": 1, "LSTM": 4}[operator]
+    directions = 2 if direction == "bidirectional" else 1
+    shapes: dict[str, Dims] = {"x": (_STEPS, 2, _INPUTS)}
+    names = ["x", "w", "r", "b"]
+    if states:
+        shapes["h0"] = (directions, 2, _HIDDEN)
+        names += ["", "h0"]
+    constants = {
+        "w": weights(directions, gates * _HIDDEN, _INPUTS),
+        "r": weights(directions, gates * _HIDDEN, _HIDDEN),
+        "b": weights(directions, 2 * gates * _HIDDEN),
+    }
+    told = " ".join([operator, direction, "states" if states else "", *map(str, attributes)])
+    return Case(
+        told,
+        single(
+            operator,
+            shapes,
+            constants,
+            inputs=names,
+            outputs=("y", "h"),
+            direction=direction,
+            hidden_size=_HIDDEN,
+            **attributes,
+        ),
+    )
+
+
+def _peepholes() -> Case:
+    constants = {
+        "w": weights(1, 4 * _HIDDEN, _INPUTS),
+        "r": weights(1, 4 * _HIDDEN, _HIDDEN),
+        "b": weights(1, 8 * _HIDDEN),
+        "p": weights(1, 3 * _HIDDEN),
+    }
+    model = single(
+        "LSTM",
+        {"x": (_STEPS, 2, _INPUTS)},
+        constants,
+        inputs=["x", "w", "r", "b", "", "", "", "p"],
+        outputs=("y", "h", "c"),
+        hidden_size=_HIDDEN,
+    )
+    return Case("LSTM peepholes", model)
+
+
 RECURRENT_CASES = (
+    *(
+        _layer(operator, direction, states=states)
+        for operator in ("GRU", "RNN")
+        for direction, states in (("forward", True), ("reverse", False), ("bidirectional", True))
+    ),
+    _layer("GRU", "forward", linear_before_reset=1),
+    _layer("GRU", "bidirectional", states=True, linear_before_reset=1),
+    _layer("GRU", "forward", clip=0.5),
+    _layer("RNN", "forward", activations=["Relu"]),
+    _layer("LSTM", "forward", input_forget=1),
+    _peepholes(),
     _batch_first(),
     *(_lstm(direction, states=True) for direction in ("forward", "reverse", "bidirectional")),
     _lstm("forward"),

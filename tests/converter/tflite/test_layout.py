@@ -107,6 +107,45 @@ def test_transpositions_of_the_source_between_layouts_vanish() -> None:
     assert operators(data) == ["CONV_2D"]
 
 
+def _last(source: str, target: str) -> onnx.NodeProto:
+    return helper.make_node("Transpose", [source], [target], perm=[0, 2, 3, 1])
+
+
+ENDINGS = {
+    "an image": ([_last("c", "y")], {}),
+    "a flattened image": (
+        [
+            _last("c", "d"),
+            helper.make_node("Reshape", ["d", "s"], ["e"]),
+            helper.make_node("MatMul", ["e", "k"], ["y"]),
+        ],
+        {"s": np.asarray([-1, 256]), "k": weights(256, 5)},
+    ),
+    "heads": (
+        [_last("c", "d"), helper.make_node("Reshape", ["d", "s"], ["y"])],
+        {"s": np.asarray([0, -1, 2])},
+    ),
+    "a mean": (
+        [_last("c", "d"), helper.make_node("ReduceMean", ["d"], ["y"], axes=[1, 2], keepdims=0)],
+        {},
+    ),
+    "a softmax": ([_last("c", "d"), helper.make_node("Softmax", ["d"], ["y"], axis=-1)], {}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_model_born_with_channels_last_has_no_transposition(ending: str) -> None:
+    nodes, constants = ENDINGS[ending]
+    first = [
+        helper.make_node("Sub", ["x", "mean"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["b"], perm=[0, 3, 1, 2]),
+        _conv("b", "c", "w"),
+    ]
+    known = {"mean": weights(3), "w": weights(4, 3, 3, 3), **constants}
+    data = assert_agrees(chain([*first, *nodes], {"x": ("n", 8, 8, 3)}, known))
+    assert "TRANSPOSE" not in operators(data)
+
+
 def test_a_branch_that_is_also_an_output_is_transposed_once() -> None:
     nodes = [
         _conv("x", "a", "w"),

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from tests.converter.tflite.one_node import IMAGE, weights
 from tests.converter.tflite.side_by_side import chain, single
 
-ONE = np.asarray([1, 1, 2, 2], np.float32)
+HALF = np.asarray([1, 1, 0.5, 0.5], np.float32)
 NONE = np.asarray([], np.float32)
 
 
@@ -29,9 +29,55 @@ def _recurrent(
     return chain([node], {"x": (steps, 2, 3)}, constants)
 
 
+def _branches() -> onnx.ModelProto:
+    """If by a computed condition, with branches of different shapes."""
+    sides = [
+        helper.make_graph(
+            [helper.make_node("ReduceSum", ["x"], [name], name=name, keepdims=keep)],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name, keep in (("kept", 1), ("dropped", 0))
+    ]
+    node = helper.make_node(
+        "If", ["c"], ["y"], name="choice", then_branch=sides[0], else_branch=sides[1]
+    )
+    shapes: dict[str, tuple[int, ...]] = {"x": (2, 3), "c": (1,)}
+    return chain([node], shapes, {}, dtypes={"c": TensorProto.BOOL})
+
+
+def _endless() -> onnx.ModelProto:
+    """Loop with a computed trip count."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["on"]),
+            helper.make_node("Add", ["v", "v"], ["w"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, [2]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", TensorProto.FLOAT, [2]),
+        ],
+    )
+    node = helper.make_node("Loop", ["n", "", "x"], ["y"], name="again", body=body)
+    shapes: dict[str, tuple[int, ...]] = {"x": (2,), "n": ()}
+    return chain([node], shapes, {}, dtypes={"n": TensorProto.INT64})
+
+
 REFUSED = {
-    "an operator that is not known": (_recurrent("GRU", 3), "GRU", "memory", "no such operator"),
+    "an operator that is not known": (
+        single("Det", {"x": ("n", 3, 3)}), "Det", "node", "no such operator",
+    ),
     "a clipped LSTM": (_recurrent("LSTM", 4, clip=1.0), "LSTM", "memory", "clip"),
+    "an activation of a GRU": (
+        _recurrent("GRU", 3, activations=["Sigmoid", "Softsign"]), "GRU", "memory", "Softsign",
+    ),
     "a long LSTM": (_recurrent("LSTM", 4, steps=200), "LSTM", "memory", "200 steps"),
     "an operator of another domain": (
         chain(
@@ -43,20 +89,29 @@ REFUSED = {
         "node",
         "no standard ONNX operator",
     ),
-    "dilated pooling": (
-        single("MaxPool", IMAGE, kernel_shape=[2, 2], dilations=[2, 2]),
-        "MaxPool", "node", "dilations",
-    ),
     "the indices of pooling": (
         single("MaxPool", IMAGE, outputs=("y", "i"), dtypes={"i": TensorProto.INT64},
                kernel_shape=[2, 2]),
         "MaxPool", "node", "Indices",
     ),
-    "computed weights": (
-        single("Conv", {"x": ("n", 2, 5, 5), "w": (2, 2, 3, 3)}), "Conv", "node", "constant",
+    "computed weights with groups": (
+        single("ConvTranspose", {"x": ("n", 2, 5, 5), "w": (2, 1, 3, 3)}, group=2),
+        "ConvTranspose", "node", "groups",
     ),
-    "cubic resizing": (
-        single("Resize", IMAGE, {"r": NONE, "s": ONE}, mode="cubic"), "Resize", "node", "cubic",
+    "a condition that changes the shape": (
+        _branches(), "If", "choice", "different shapes",
+    ),
+    "a loop whose end is computed": (
+        _endless(), "Loop", "again", "number of iterations",
+    ),
+    "scattering at computed places with a reduction": (
+        single("ScatterND", {"x": (4, 3), "i": (2, 1), "u": (2, 3)}, opset=16,
+               dtypes={"i": TensorProto.INT64}, reduction="add"),
+        "ScatterND", "node", "constant",
+    ),
+    "antialiased shortening": (
+        single("Resize", IMAGE, {"r": NONE, "s": HALF}, mode="cubic", antialias=1, opset=18),
+        "Resize", "node", "antialias",
     ),
     "training": (single("BatchNormalization", IMAGE, {
         "s": weights(4), "b": weights(4), "m": weights(4), "v": weights(4) ** 2,
@@ -101,6 +156,15 @@ def test_refusal_names_operator_node_and_reason(name: str) -> None:
 def test_inputs_of_types_that_tflite_lacks_are_refused_by_name(kind: int) -> None:
     with pytest.raises(TargetRefused, match="'x' holds"):
         write_tflite(single("Identity", {"x": ("n", 3)}, dtypes={"x": kind}, output_dtype=kind))
+
+
+def test_a_string_beside_one_constant_is_refused_by_name() -> None:
+    model = single(
+        "StringConcat", {"x": ("n", 3)}, {"s": np.asarray(["s"], object)}, opset=20,
+        dtypes={"x": TensorProto.STRING}, output_dtype=TensorProto.STRING,
+    )  # fmt: skip
+    with pytest.raises(TargetRefused, match="'x' holds"):
+        write_tflite(model)
 
 
 def test_an_input_without_a_rank_is_refused_by_name() -> None:

@@ -156,6 +156,36 @@ def _pools() -> list[Case]:
                 ),
             )
         )
+    volume: dict[str, Dims] = {"x": ("n", 2, 6, 5, 7)}
+    for operator in ("MaxPool", "AveragePool"):
+        cases.append(
+            Case(
+                f"{operator} dilated",
+                single(
+                    operator,
+                    IMAGE,
+                    kernel_shape=[2, 3],
+                    dilations=[2, 2],
+                    strides=[1, 2],
+                    pads=[1, 1, 0, 1],
+                    opset=19,
+                ),
+            )
+        )
+        cases.append(
+            Case(
+                f"{operator} 3d",
+                single(operator, volume, kernel_shape=[2, 3, 2], strides=[2, 1, 2]),
+            )
+        )
+    for p in (1, 2, 3):
+        cases.append(
+            Case(
+                f"LpPool {p}",
+                single("LpPool", IMAGE, kernel_shape=[3, 2], pads=[1, 0, 1, 1], p=p, opset=18),
+            )
+        )
+        cases.append(Case(f"GlobalLpPool {p}", single("GlobalLpPool", IMAGE, p=p)))
     cases.append(Case("GlobalAveragePool", single("GlobalAveragePool", IMAGE)))
     cases.append(Case("GlobalAveragePool 1d", single("GlobalAveragePool", SEQUENCE)))
     cases.append(Case("GlobalMaxPool", single("GlobalMaxPool", IMAGE)))
@@ -190,8 +220,46 @@ def _resizes() -> list[Case]:
                     ),
                 )
             )
+    regions = {"r": floats(0, 0, 0.2, -0.1, 1, 1, 0.7, 1.2), "s": floats(), "z": ints(2, 4, 5, 6)}
+    for mode in ("nearest", "linear", "cubic"):
+        cases.append(
+            Case(
+                f"Resize {mode} of a region",
+                single(
+                    "Resize",
+                    image,
+                    regions,
+                    mode=mode,
+                    coordinate_transformation_mode="tf_crop_and_resize",
+                    extrapolation_value=3.0,
+                ),
+            )
+        )
+    for exclude in (0, 1):
+        cases.append(
+            Case(
+                f"Resize cubic exclude {exclude}",
+                single("Resize", IMAGE, uneven, mode="cubic", exclude_outside=exclude),
+            )
+        )
+    for policy in ("not_larger", "not_smaller"):
+        cases.append(
+            Case(
+                f"Resize {policy}",
+                single(
+                    "Resize",
+                    image,
+                    {"r": floats(), "s": floats(), "z": ints(12, 20)},
+                    mode="linear",
+                    axes=[2, 3],
+                    keep_aspect_ratio_policy=policy,
+                    opset=18,
+                ),
+            )
+        )
     return [
         *cases,
+        Case("Resize channels", single("Resize", IMAGE, {"r": floats(), "s": floats(1, 2, 1, 1)})),
         Case("Resize doubled", single("Resize", IMAGE, doubled)),
         Case("Resize uneven", single("Resize", IMAGE, uneven)),
         Case("Resize sized linear", single("Resize", image, sized, mode="linear")),

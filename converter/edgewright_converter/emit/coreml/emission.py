@@ -22,11 +22,19 @@ MAX_RANK = 5
 """Core ML's own limit on the rank of a tensor."""
 
 
+# MIL's own words, which coremltools would rename behind our back.
+_RESERVED = frozenset(
+    ("any", "bool", "program", "func", "tensor", "list", "dict", "tuple", "true", "false", "string",
+     "bf16", "fp16", "fp32", "fp64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+     "uint64", "state")
+)  # fmt: skip
+
+
 class Names:
     """MIL identifiers made from ONNX names, each given once."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken = set(_RESERVED)
 
     def unique(self, wanted: str) -> str:
         """An identifier ([A-Za-z_][A-Za-z0-9_]*) like `wanted` that nobody has."""

@@ -10,6 +10,7 @@ import onnx
 from edgewright_converter.emit.coreml.availability import TARGET, require_coremltools
 from edgewright_converter.emit.coreml.catalogue import registry
 from edgewright_converter.emit.coreml.emission import MAX_RANK, Emission, Names, Values
+from edgewright_converter.emit.coreml.half_precision import half_precision
 from edgewright_converter.emit.coreml.package import Feature, pack_model
 from edgewright_converter.emit.coreml.registry import Registration
 from edgewright_converter.errors import TargetRefused, UnsupportedOperator
@@ -20,6 +21,8 @@ from edgewright_converter.noise import silenced
 
 # What coremltools raises for what MIL cannot do; its classes share no base but Exception.
 _REFUSALS = (ValueError, TypeError, NotImplementedError, RuntimeError, IndexError, AssertionError)
+# Defined by a Loop, which nobody could fold; as it stands it is computed beforehand.
+_FOLDED = ("Range",)
 # Core ML's features are float32 or int32; the package's metadata says what they stand for.
 _FEATURE_TYPES = {"float32": "fp32", "int32": "int32", "int64": "int32", "bool": "int32"}
 
@@ -28,7 +31,8 @@ def write_coreml(model: onnx.ModelProto, *, fp16: bool) -> bytes:
     """A zipped .mlpackage (iOS 16, macOS 13 or newer) that computes what the ONNX model computes.
 
     A dynamic batch becomes 1: the Neural Engine wants fixed shapes, so a package takes one sample.
-    With `fp16` every float tensor inside is float16; inputs and outputs stay as they are. int64 and
+    With `fp16` float tensors inside are float16 (but for what feeds a logarithm, see
+    `half_precision`); inputs and outputs stay as they are. int64 and
     bool inputs and outputs become int32 features, scalars arrays of one element, and names
     identifiers; the metadata entry `edgewright.features` says how they map to the source's. Equal
     models give equal bytes.
@@ -40,7 +44,9 @@ def write_coreml(model: onnx.ModelProto, *, fp16: bool) -> bytes:
     require_coremltools()
     known = registry()
     model = _one_sample(model)
-    model = expand_functions(model, lambda name, version: known.find(name, version) is not None)
+    model = expand_functions(
+        model, lambda name, version: name in _FOLDED or known.find(name, version) is not None
+    )
     graph = read_graph(model, target=TARGET)
     for name in (*graph.inputs, *graph.outputs):
         _check_boundary(graph, name)
@@ -49,7 +55,8 @@ def write_coreml(model: onnx.ModelProto, *, fp16: bool) -> bytes:
             raise TargetRefused(
                 TARGET, f"output {name!r} is constant; leave the target {TARGET} out, or drop it"
             )
-    writers = {node.key: _registration(graph, node) for node in graph.nodes}
+    nodes = [node for node in graph.nodes if not _is_empty(graph, node)]
+    writers = {node.key: _registration(graph, node) for node in nodes}
     with silenced():
         program, features = _program(graph, writers)
         return pack_model(_convert(program, fp16=fp16), features)
@@ -87,6 +94,11 @@ def _check_boundary(graph: Graph, name: str) -> None:
         )
 
 
+def _is_empty(graph: Graph, node: Node) -> bool:
+    """Whether nothing that the node computes has elements; whoever reads it is told then."""
+    return all(0 in graph.types[name].sample for name in node.outputs if name in graph.types)
+
+
 def _registration(graph: Graph, node: Node) -> Registration:
     standard = node.domain in ("", "ai.onnx")
     found = registry().find(node.operator, node.version) if standard else None
@@ -102,6 +114,8 @@ def _registration(graph: Graph, node: Node) -> Registration:
             held = graph.types[first].dtype.name
             reason = f"it takes {held}, and only {', '.join(found.dtypes)} can be written"
     for name in node.inputs:
+        if node.operator == "Concat":
+            break  # it leaves out what has no elements
         if not reason and name and 0 in graph.types[name].sample and name not in graph.constants:
             reason = f"its input {name!r} has no elements"
     for name in node.outputs:
@@ -143,7 +157,8 @@ def _program(graph: Graph, writers: dict[str, Registration]) -> tuple[Any, list[
                 variable = Builder.cast(x=variable, dtype="bool", name=cast)
             values.bind(feature.source, variable)
         for node in graph.nodes:
-            _write(Emission(node, values), writers[node.key])
+            if node.key in writers:
+                _write(Emission(node, values), writers[node.key])
         results = []
         for name, feature_name in outputs.items():
             feature = _feature(feature_name, name, graph, is_input=False)
@@ -192,7 +207,7 @@ def _convert(program: Any, *, fp16: bool) -> Any:
                 source="milinternal",
                 convert_to="mlprogram",
                 minimum_deployment_target=coremltools.target.iOS16,
-                compute_precision=precision.FLOAT16 if fp16 else precision.FLOAT32,
+                compute_precision=half_precision(program) if fp16 else precision.FLOAT32,
                 skip_model_load=True,
             )
         except _REFUSALS as error:

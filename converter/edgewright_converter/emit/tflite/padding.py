@@ -1,4 +1,6 @@
-"""Pads a channels-last tensor's spatial axes: by zeros, by mirrored edges, or by any constant."""
+"""Pads a channels-last tensor's spatial axes: by TFLite's SAME and VALID where they fit, by zeros,
+by mirrored edges, or by any constant.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,26 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
 from edgewright_converter.emit.tflite.emission import Emission
-from edgewright_converter.emit.tflite.windows import Pads
+from edgewright_converter.graph.windows import Pads, Windows
 
 _Op = schema.BuiltinOperator
+
+
+def fits_valid(windows: Windows) -> bool:
+    """Whether TFLite's VALID gives the same windows without a pad."""
+    return all(pad == (0, 0) for pad in windows.reach)
+
+
+def fits_same(windows: Windows) -> bool:
+    """Whether TFLite's SAME, which puts its odd element at the end, places the same windows."""
+    for axis, (begin, _) in enumerate(windows.pads):
+        if windows.outputs[axis] != -(-windows.sizes[axis] // windows.strides[axis]):
+            return False
+        covered = (windows.outputs[axis] - 1) * windows.strides[axis] + windows.extent(axis)
+        total = max(covered - windows.sizes[axis], 0)
+        if begin != total // 2:
+            return False
+    return True
 
 
 def pad_spatial(emission: Emission, tensor: Tensor, pads: Pads) -> Tensor:

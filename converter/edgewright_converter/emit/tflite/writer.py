@@ -13,6 +13,7 @@ from edgewright_converter.errors import TargetRefused, UnsupportedOperator
 from edgewright_converter.graph.functions import expand_functions
 from edgewright_converter.graph.layout import Layout, choose_layouts
 from edgewright_converter.graph.model import Graph, Node
+from edgewright_converter.graph.patterns import join_hard_swish
 from edgewright_converter.graph.probe import node_name
 from edgewright_converter.graph.reading import read_graph
 
@@ -63,7 +64,7 @@ def _named_after_source(
 
 
 def _write(model: onnx.ModelProto) -> bytes:
-    graph = read_graph(model, target=TARGET)
+    graph = join_hard_swish(read_graph(model, target=TARGET))
     for name in (*graph.inputs, *graph.outputs):
         _check_boundary(graph, name)
     writers = {node.key: _registration(graph, node) for node in graph.nodes}
@@ -145,8 +146,10 @@ def _check_inputs(graph: Graph, node: Node) -> None:
                 node=node.name,
                 reason=f"its input {name!r} is computed from the batch size",
             )
-        empty = name and name not in graph.constants and 0 in graph.types[name].shape
-        if empty or (node.inputs[0] == name and name and 0 in graph.types[name].shape):
+        type_ = graph.types[name] if name else None
+        lacking = type_ is not None and 0 in type_.shape and node.operator != "Concat"
+        # An empty list of axes, sizes or scales says something; any other empty value is data.
+        if type_ is not None and lacking and (name == node.inputs[0] or type_.rank != 1):
             raise UnsupportedOperator(
                 target=TARGET,
                 operator=node.operator,

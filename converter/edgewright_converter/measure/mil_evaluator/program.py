@@ -56,31 +56,44 @@ class MilProgram:
 
 
 def read_package(path: Path) -> MilProgram:
-    """The program in a zipped .mlpackage. Raises PackageDamaged."""
+    """The program in an .mlpackage, a folder or zipped as ours are. Raises PackageDamaged."""
     from coremltools.proto import Model_pb2
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
 
-    try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-    except zipfile.BadZipFile as error:
-        raise PackageDamaged(f"it is no zip ({error})") from error
-    root = "model.mlpackage/Data/com.apple.CoreML/"
+    files = _from_folder(path) if path.is_dir() else _from_zip(path)
     spec = Model_pb2.Model()
     try:
-        spec.ParseFromString(files[f"{root}model.mlmodel"])
+        spec.ParseFromString(files["model.mlmodel"])
     except (KeyError, DecodeError) as error:
         raise PackageDamaged("it holds no readable model.mlmodel") from error
     if spec.WhichOneof("Type") != "mlProgram" or "main" not in spec.mlProgram.functions:
         raise PackageDamaged("it is no ML Program with a function main")
     function = spec.mlProgram.functions["main"]
     block = function.block_specializations[function.opset]
-    reader = _Reader(files.get(f"{root}weights/weight.bin", b""))
+    reader = _Reader(files.get("weights/weight.bin", b""))
     operations = tuple(
         found for found in map(reader.operation, block.operations) if found is not None
     )
     inputs = tuple(entry.name for entry in function.inputs)
     return MilProgram(operations, reader.constants, inputs, tuple(block.outputs), spec.description)
+
+
+_ROOT = "Data/com.apple.CoreML/"
+
+
+def _from_folder(path: Path) -> dict[str, bytes]:
+    root = path / _ROOT
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+
+
+def _from_zip(path: Path) -> dict[str, bytes]:
+    root = f"model.mlpackage/{_ROOT}"
+    try:
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+            names = [name for name in archive.namelist() if name.startswith(root)]
+            return {name.removeprefix(root): archive.read(name) for name in names}
+    except zipfile.BadZipFile as error:
+        raise PackageDamaged(f"it is no zip ({error})") from error
 
 
 class _Reader:

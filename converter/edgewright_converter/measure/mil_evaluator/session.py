@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
@@ -24,6 +25,8 @@ from edgewright_converter.samples import Tensor
 
 PLACEMENT = "edgewright's MIL evaluator (numpy); no Apple device was available"
 _FEATURES_KEY = "edgewright.features"
+# FeatureTypes.proto, enum ArrayDataType.
+_ARRAY_TYPES = {65568: "float32", 131104: "int32", 65552: "float32"}
 _HELD = ("float32", "int32", "int64", "bool")
 
 
@@ -96,7 +99,10 @@ class MilSession:
 
 
 def open_package(path: Path) -> MilSession:
-    """The evaluator for a zipped .mlpackage. Raises PackageDamaged, OperationUnknown."""
+    """The evaluator for an .mlpackage, a folder or zipped as ours are.
+
+    Raises PackageDamaged, OperationUnknown.
+    """
     return MilSession(read_package(path))
 
 
@@ -127,16 +133,13 @@ def _boundary(
     program: MilProgram,
 ) -> tuple[dict[str, str], dict[str, str], ModelSignature]:
     """The features by the source's names, and the signature that they make."""
-    metadata = program.description.metadata.userDefined
-    if _FEATURES_KEY not in metadata:
-        raise PackageDamaged(f"its metadata has no {_FEATURES_KEY}; it is not of edgewright")
     shapes = {
         entry.name: tuple(int(size) for size in entry.type.multiArrayType.shape)
         for entry in (*program.description.input, *program.description.output)
     }
     names: dict[bool, dict[str, str]] = {True: {}, False: {}}
     specs: dict[bool, list[TensorSpec]] = {True: [], False: []}
-    for entry in json.loads(metadata[_FEATURES_KEY]):
+    for entry in _features(program):
         feature, side = entry["feature"], bool(entry["is_input"])
         if feature not in shapes:
             raise PackageDamaged(f"it has no feature {feature!r}")
@@ -153,6 +156,26 @@ def _boundary(
         names[False],
         ModelSignature(inputs=tuple(specs[True]), outputs=tuple(specs[False])),
     )
+
+
+def _features(program: MilProgram) -> list[dict[str, Any]]:
+    """What ours say in their metadata; a foreign package's features stand for themselves."""
+    metadata = program.description.metadata.userDefined
+    if _FEATURES_KEY in metadata:
+        found: list[dict[str, Any]] = json.loads(metadata[_FEATURES_KEY])
+        return found
+    sides = ((program.description.input, True), (program.description.output, False))
+    return [
+        {
+            "feature": entry.name,
+            "source": entry.name,
+            "dtype": _ARRAY_TYPES.get(entry.type.multiArrayType.dataType, "float32"),
+            "is_scalar": False,
+            "is_input": is_input,
+        }
+        for entries, is_input in sides
+        for entry in entries
+    ]
 
 
 def _datatype(dtype: str) -> DataType:

@@ -11,15 +11,19 @@ from edgewright_manifests.variant import Precision, Target
 from edgewright_converter.candidate import Recipe
 from edgewright_converter.quantize.recipes.ai_edge import AiEdgeFp16, AiEdgeStatic, AiEdgeWeights
 from edgewright_converter.quantize.recipes.coreml import CoremlFp16, CoremlInt8Weights
+from edgewright_converter.quantize.recipes.library_recipe import LayeredRecipe
 from edgewright_converter.quantize.recipes.nncf_ptq import (
     NncfPostTraining,
     NncfWeights,
     OpenvinoFp16,
+    OpenvinoFromQdq,
 )
-from edgewright_converter.quantize.recipes.onnxruntime_mixed import OnnxruntimeMixed
-from edgewright_converter.quantize.recipes.onnxruntime_static import (
+from edgewright_converter.quantize.recipes.onnxruntime_static import OnnxruntimeStatic
+from edgewright_converter.quantize.recipes.onnxruntime_weights import (
+    OnnxInt4,
+    OnnxruntimeDynamic,
     OnnxruntimeFp16,
-    OnnxruntimeStatic,
+    OnnxWeights,
 )
 from edgewright_converter.quantize.recipes.tensorrt_qdq import TensorrtQdq
 
@@ -28,29 +32,51 @@ RECIPES: Mapping[Target, tuple[Recipe, ...]] = {
         OnnxruntimeStatic("minmax"),
         OnnxruntimeStatic("percentile"),
         OnnxruntimeStatic("entropy"),
+        OnnxruntimeStatic("mse"),
         OnnxruntimeStatic("minmax", per_channel=False),
         OnnxruntimeStatic("minmax", weighted_only=True),
-        OnnxruntimeMixed(0.1),
-        OnnxruntimeMixed(0.3),
+        OnnxruntimeDynamic(),
+        OnnxWeights(),
         OnnxruntimeFp16(),
     ),
     "openvino": (
-        NncfPostTraining("mixed"),
+        OpenvinoFromQdq("minmax"),
+        OpenvinoFromQdq("minmax", symmetric=True),
+        NncfPostTraining("performance", exact_bias_correction=True),
         NncfPostTraining("mixed", exact_bias_correction=True),
         NncfPostTraining("performance"),
+        NncfPostTraining("mixed"),
+        NncfPostTraining("mixed", smooth_quant=True),
         NncfWeights(),
         OpenvinoFp16(),
     ),
     "tflite": (
         AiEdgeStatic("minmax"),
+        AiEdgeStatic("mse"),
         AiEdgeStatic("moving average"),
+        AiEdgeStatic("minmax", weights="octav"),
         AiEdgeWeights("dynamic"),
         AiEdgeWeights("weight only"),
+        AiEdgeStatic("minmax", activation_bits=16),
         AiEdgeFp16(),
     ),
     "tensorrt": (TensorrtQdq("minmax"), TensorrtQdq("percentile")),
     "coreml": (CoremlFp16(), CoremlInt8Weights()),
 }
+
+SMALLEST: Mapping[Target, tuple[Recipe, ...]] = {
+    "onnx": (OnnxInt4(),),
+    "openvino": (NncfWeights("int4_sym"),),
+}
+"""Tried where a size is asked for: INT4 ruined every convolutional network that was tried."""
+
+LAYERED: Mapping[Target, tuple[LayeredRecipe, ...]] = {
+    "onnx": (OnnxruntimeStatic("minmax"), OnnxWeights()),
+    "openvino": (NncfPostTraining("mixed"), NncfWeights("int8_sym")),
+    "tflite": (AiEdgeStatic("minmax"), AiEdgeWeights("weight only")),
+    "tensorrt": (TensorrtQdq("minmax"),),
+}
+"""Where the search for layers to keep in float starts: integer arithmetic, then weights alone."""
 
 
 def recipes_for(target: Target, precision: Precision) -> tuple[Recipe, ...]:

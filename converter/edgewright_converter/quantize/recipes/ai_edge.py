@@ -1,89 +1,111 @@
-"""INT8 and FP16 for the `tflite` target by Google's ai-edge-quantizer."""
+"""INT8, mixed and FP16 for the `tflite` target by Google's ai-edge-quantizer."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from edgewright_manifests.variant import Precision
 
-from edgewright_converter.candidate import Artifact, RecipeSource
-from edgewright_converter.errors import RecipeFailed
-from edgewright_converter.noise import silenced
+from edgewright_converter.candidate import RecipeSource
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.samples import Samples
+from edgewright_converter.quantize.probes import Probe, TfliteProbe
+from edgewright_converter.quantize.ranges import Method, collect_ranges
+from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe, LibraryRecipe
 
 _EVERYTHING = ".*"
 _FILE = "model.tflite"
 
 
 @dataclass(frozen=True, slots=True)
-class AiEdgeStatic:
+class AiEdgeStatic(LayeredRecipe):
     """Static INT8 weights and activations; inputs and outputs stay float.
 
     The library's default is a moving average of the ranges; the true minimum and maximum gave
     30.9 dB instead of 15.6 on a digits model, and 0.87 instead of 0.74 top-1 agreement on
-    EfficientNet-Lite0.
+    EfficientNet-Lite0. The ranges are ours: the library counts its samples by iterating over
+    them, so that "read" would prove nothing.
     """
 
-    ranges: Literal["minmax", "moving average"]
+    target = "tflite"
+    reads_samples = True
+
+    ranges: Method
+    weights: Literal["minmax", "octav"] = "minmax"
+    """OCTAV (arXiv:2206.06501) clips weights at the least square error."""
+    activation_bits: Literal[8, 16] = 8
 
     @property
     def name(self) -> str:
         """For example `ai-edge-quantizer static wi8 ai8 minmax`."""
-        return f"ai-edge-quantizer static wi8 ai8 {self.ranges}"
+        clipped = "" if self.weights == "minmax" else f", {self.weights} weights"
+        return (
+            f"ai-edge-quantizer static wi8 ai{self.activation_bits} {self.ranges}{clipped}"
+            f"{self.layers_words()}"
+        )
+
+    @property
+    def kernels(self) -> str:
+        """The same whatever the ranges and biases."""
+        return replace(self, ranges="minmax", weights="minmax").name
 
     @property
     def precision(self) -> Precision:
-        """Integer weights and activations."""
-        return "int8"
+        """Integer weights and activations, or of two widths."""
+        return "mixed" if self.kept_float or self.activation_bits == 16 else "int8"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """Activation ranges come from samples."""
-        return True
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """Quantize the float file."""
+        from ai_edge_quantizer import recipe_manager
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer.qtyping import TFLOperationName
 
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Quantize the float file. Raises RecipeFailed."""
-        assert calibration is not None
-        feed = CalibrationFeed(calibration)
-        with silenced():
-            from ai_edge_quantizer import quantizer, recipe_manager
-            from ai_edge_quantizer.algorithm_manager import AlgorithmName
-            from ai_edge_quantizer.calibrator import Calibrator
-            from ai_edge_quantizer.qtyping import TFLOperationName
-            from ai_edge_quantizer.utils import qsv_utils
-
-            recipe = recipe_manager.RecipeManager()
-            recipe.add_static_config(
-                regex=_EVERYTHING,
+        assert feed is not None
+        model = source.float_artifact.files[0][1]
+        ranges = collect_ranges(TfliteProbe(model), feed, self.ranges)
+        recipe = recipe_manager.RecipeManager()
+        recipe.add_static_config(
+            regex=_EVERYTHING,
+            operation_name=TFLOperationName.ALL_SUPPORTED,
+            activation_num_bits=self.activation_bits,
+            weight_num_bits=8,
+            algorithm_key=(
+                AlgorithmName.OCTAV
+                if self.weights == "octav"
+                else AlgorithmName.MIN_MAX_UNIFORM_QUANT
+            ),
+        )
+        for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+            recipe.add_quantization_config(
+                regex=_EVERYTHING, operation_name=edge, algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
+        for name in self.kept_float:
+            recipe.add_quantization_config(
+                regex=f"(^|;){re.escape(name)};",  # An operator's scope is its outputs, each with ;
                 operation_name=TFLOperationName.ALL_SUPPORTED,
-                activation_num_bits=8,
-                weight_num_bits=8,
+                algorithm_key=AlgorithmName.NO_QUANTIZE,
             )
-            for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-                recipe.add_quantization_config(
-                    regex=_EVERYTHING, operation_name=edge, algorithm_key=AlgorithmName.NO_QUANTIZE
-                )
-            update = (
-                {"qsv_update_func": qsv_utils.min_max_update} if self.ranges == "minmax" else {}
-            )
-            model = source.float_artifact.files[0][1]
-            try:
-                # One thread: with more, the order of float additions is not fixed.
-                calibrator = Calibrator(model, num_threads=1, **update)
-                signatures = calibrator.get_signature_list()
-                if len(signatures) != 1:
-                    raise RecipeFailed(self.name, "the float file does not have one signature")
-                calibrator.calibrate({next(iter(signatures)): feed}, recipe)
-                data = _quantize(quantizer, model, recipe, calibrator.get_model_qsvs())
-            # The library raises bare ValueError, RuntimeError, KeyError for what it cannot do.
-            except (ValueError, RuntimeError, LookupError, TypeError) as error:
-                raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
-        feed.require_consumed(self.name)
-        return Artifact("tflite", "int8", self.name, ((_FILE, data),))
+        found = {
+            name: {
+                "min": np.full((1, 1), low, np.float32),
+                "max": np.full((1, 1), high, np.float32),
+            }
+            for name, (low, high) in ranges.items()
+        }
+        return ((_FILE, _quantize(model, recipe, found)),)
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        made = self.quantize(source, feed, folder)
+        plain = TfliteProbe(source.float_artifact.files[0][1])
+        return plain, TfliteProbe(made[0][1])
 
 
 @dataclass(frozen=True, slots=True)
-class AiEdgeWeights:
+class AiEdgeWeights(LayeredRecipe):
     """INT8 weights, per channel. `dynamic` also computes in int8, with ranges found while it
     runs; `weight only` computes in float.
 
@@ -91,48 +113,57 @@ class AiEdgeWeights:
     recognizer 20.5 dB and 77 % of lines, where static INT8 has 9.3 dB and 39 %.
     """
 
+    target = "tflite"
+    reads_samples = False
+
     compute: Literal["dynamic", "weight only"]
 
     @property
     def name(self) -> str:
         """For example `ai-edge-quantizer dynamic wi8`."""
-        return f"ai-edge-quantizer {self.compute} wi8"
+        return f"ai-edge-quantizer {self.compute} wi8{self.layers_words()}"
 
     @property
     def precision(self) -> Precision:
-        """Integer weights."""
-        return "int8"
+        """Integer weights, or partly."""
+        return "mixed" if self.kept_float else "int8"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """No samples are looked at; the gates need some to measure on."""
-        return True
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """Quantize the weights of the float file."""
+        from ai_edge_quantizer import recipe_manager
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer.qtyping import TFLOperationName
 
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Quantize the weights of the float file. Raises RecipeFailed."""
-        with silenced():
-            from ai_edge_quantizer import quantizer, recipe_manager
-            from ai_edge_quantizer.qtyping import TFLOperationName
-
-            recipe = recipe_manager.RecipeManager()
-            add = recipe.add_weight_only_config
-            if self.compute == "dynamic":
-                add = recipe.add_dynamic_config
-            add(
-                regex=_EVERYTHING,
+        recipe = recipe_manager.RecipeManager()
+        add = recipe.add_weight_only_config
+        if self.compute == "dynamic":
+            add = recipe.add_dynamic_config
+        add(regex=_EVERYTHING, operation_name=TFLOperationName.ALL_SUPPORTED, num_bits=8)
+        for name in self.kept_float:
+            recipe.add_quantization_config(
+                regex=f"(^|;){re.escape(name)};",
                 operation_name=TFLOperationName.ALL_SUPPORTED,
-                num_bits=8,
+                algorithm_key=AlgorithmName.NO_QUANTIZE,
             )
-            try:
-                data = _quantize(quantizer, source.float_artifact.files[0][1], recipe, None)
-            except (ValueError, RuntimeError, LookupError, TypeError) as error:
-                raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
-        return Artifact("tflite", "int8", self.name, ((_FILE, data),))
+        return ((_FILE, _quantize(source.float_artifact.files[0][1], recipe, None)),)
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        made = self.quantize(source, None, folder)
+        plain = TfliteProbe(source.float_artifact.files[0][1])
+        return plain, TfliteProbe(made[0][1])
 
 
 @dataclass(frozen=True, slots=True)
-class AiEdgeFp16:
+class AiEdgeFp16(LibraryRecipe):
     """FP16 weights, computed in FP32; it loads on LiteRT's CPU, unlike onnx2tf's fp16 files."""
+
+    target = "tflite"
+    reads_samples = False
+
+    _KINDS: ClassVar[tuple[str, ...]] = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
     @property
     def name(self) -> str:
@@ -144,42 +175,35 @@ class AiEdgeFp16:
         """Half precision."""
         return "fp16"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """No samples are looked at."""
-        return False
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """Cast the weights of the operators that can take it."""
+        from ai_edge_quantizer import qtyping, recipe_manager
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Cast the weights of the operators that can take it. Raises RecipeFailed."""
-        with silenced():
-            from ai_edge_quantizer import qtyping, quantizer, recipe_manager
-            from ai_edge_quantizer.algorithm_manager import AlgorithmName
-
-            recipe = recipe_manager.RecipeManager()
-            config = qtyping.OpQuantizationConfig(
-                weight_tensor_config=qtyping.TensorQuantizationConfig(
-                    num_bits=16, dtype=qtyping.TensorDataType.FLOAT
-                ),
-                compute_precision=qtyping.ComputePrecision.FLOAT,
-                explicit_dequantize=True,
+        recipe = recipe_manager.RecipeManager()
+        config = qtyping.OpQuantizationConfig(
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            ),
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        )
+        for kind in self._KINDS:
+            recipe.add_quantization_config(
+                _EVERYTHING,
+                qtyping.TFLOperationName[kind],
+                config,
+                AlgorithmName.FLOAT_CASTING,
             )
-            kinds = qtyping.TFLOperationName
-            try:
-                for kind in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D, kinds.FULLY_CONNECTED):
-                    recipe.add_quantization_config(
-                        _EVERYTHING, kind, config, AlgorithmName.FLOAT_CASTING
-                    )
-                data = _quantize(quantizer, source.float_artifact.files[0][1], recipe, None)
-            except (ValueError, RuntimeError, LookupError, TypeError) as error:
-                raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
-        return Artifact("tflite", "fp16", self.name, ((_FILE, data),))
+        return ((_FILE, _quantize(source.float_artifact.files[0][1], recipe, None)),)
 
 
 def _quantize(
-    quantizer: Any,  # Any: ai_edge_quantizer ships no types
     model: bytes,
-    recipe: Any,
+    recipe: Any,  # Any: ai_edge_quantizer ships no types
     ranges: Any,
 ) -> bytes:
+    from ai_edge_quantizer import quantizer
+
     work = quantizer.Quantizer(bytearray(model), recipe.get_quantization_recipe())
     return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)

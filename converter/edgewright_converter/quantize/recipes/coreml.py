@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgewright_manifests.variant import Precision
 
@@ -14,12 +16,16 @@ from edgewright_converter.emit.coreml import (
     emit_coreml_int8,
 )
 from edgewright_converter.errors import RecipeFailed, TargetRefused
-from edgewright_converter.samples import Samples
+from edgewright_converter.quantize.calibration import CalibrationFeed
+from edgewright_converter.quantize.recipes.library_recipe import Files, LibraryRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class CoremlFp16:
+class CoremlFp16(LibraryRecipe):
     """Everything inside in half precision: what the Neural Engine computes in."""
+
+    target = "coreml"
+    reads_samples = False
 
     @property
     def name(self) -> str:
@@ -31,25 +37,20 @@ class CoremlFp16:
         """Half precision."""
         return "fp16"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """No samples are looked at."""
-        return False
-
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Write the source again in half precision. Raises RecipeFailed."""
-        try:
-            return emit_coreml_fp16(source.source_onnx)
-        except TargetRefused as error:
-            raise RecipeFailed(self.name, error.reason) from error
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """Write the source again in half precision."""
+        return _written(self.name, emit_coreml_fp16, source)
 
 
 @dataclass(frozen=True, slots=True)
-class CoremlInt8Weights:
+class CoremlInt8Weights(LibraryRecipe):
     """Weights in int8, symmetric per output channel; activations in half precision.
 
     Activations stay as they are because coremltools quantizes them only where Core ML runs.
     """
+
+    target = "coreml"
+    reads_samples = False
 
     @property
     def name(self) -> str:
@@ -63,15 +64,16 @@ class CoremlInt8Weights:
 
     @property
     def needs_calibration(self) -> bool:
-        """No samples are looked at."""
+        """No samples are looked at, and INT8 weights are what Core ML is used to."""
         return False
 
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Write the source in half precision and quantize its weights. Raises RecipeFailed."""
-        try:
-            return emit_coreml_int8(source.source_onnx)
-        except TargetRefused as error:
-            raise RecipeFailed(self.name, error.reason) from error
-        # coremltools' own classes share no base but these.
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise RecipeFailed(self.name, f"{type(error).__name__}: {error}") from error
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """Write the source in half precision and quantize its weights."""
+        return _written(self.name, emit_coreml_int8, source)
+
+
+def _written(recipe: str, emit: Callable[[bytes], Artifact], source: RecipeSource) -> Files:
+    try:
+        return emit(source.source_onnx).files
+    except TargetRefused as error:
+        raise RecipeFailed(recipe, error.reason) from error

@@ -1,39 +1,37 @@
-"""INT8 and FP16 for the `onnx` target by ONNX Runtime's own tools."""
+"""Static INT8 and mixed precision for the `onnx` target by ONNX Runtime's quantizer."""
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
 from edgewright_manifests.variant import Precision
 
-from edgewright_converter.candidate import Artifact, RecipeSource
+from edgewright_converter.candidate import RecipeSource
 from edgewright_converter.errors import RecipeFailed
-from edgewright_converter.noise import silenced
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.samples import Samples, Tensor
+from edgewright_converter.quantize.onnx_names import strip_names
+from edgewright_converter.quantize.onnx_qdq import Quantized, library_errors, quantize_qdq
+from edgewright_converter.quantize.onnx_weights import compress_weights
+from edgewright_converter.quantize.probes import OnnxProbe, Probe
+from edgewright_converter.quantize.ranges import Method
+from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe
 
-Ranges = Literal["minmax", "percentile", "entropy"]
-
-MAX_ACTIVATION_BYTES = 2_000_000_000
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_ACTIVATION_BYTES = 8
-"""FP32, held twice: as collected, and merged."""
-_PERCENTILE = 99.99
-"""Keeps all but one value in ten thousand; the library's 99.999 is min-max on small sets."""
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip")
+"""Relu and Clip so that a convolution's range is the one after them."""
 
 
 @dataclass(frozen=True, slots=True)
-class OnnxruntimeStatic:
+class OnnxruntimeStatic(LayeredRecipe):
     """Static QDQ quantization, u8 activations and s8 weights.
 
     That pair, with Q/DQ also on outputs, is the only one that is fast on ONNX Runtime's CPU:
-    2.0x on EfficientNet-Lite0, where s8s8 gave 1.2x and symmetric s8 0.34x.
+    2.0x on EfficientNet-Lite0, where s8s8 gave 1.2x and symmetric s8 0.34x. Weights of operators
+    that it does not quantize (LSTM, Gather) are stored in INT8 all the same.
     """
 
-    ranges: Ranges
+    target = "onnx"
+    reads_samples = True
+
+    ranges: Method
     per_channel: bool = True
     weighted_only: bool = False
     """Quantize operators with weights and leave the others in float. Magika, all operators
@@ -41,180 +39,51 @@ class OnnxruntimeStatic:
 
     @property
     def name(self) -> str:
-        """For example `onnxruntime static u8s8 per-channel minmax`."""
+        """For example `onnxruntime static u8s8 per-channel minmax, worst 4 layers float`."""
         grain = "per-channel" if self.per_channel else "per-tensor"
         scope = ", operators with weights" if self.weighted_only else ""
-        return f"onnxruntime static u8s8 {grain} {self.ranges}{scope}"
+        return f"onnxruntime static u8s8 {grain} {self.ranges}{scope}{self.layers_words()}"
+
+    @property
+    def kernels(self) -> str:
+        """The same whatever the ranges and biases."""
+        return replace(self, ranges="minmax").name
 
     @property
     def precision(self) -> Precision:
-        """Integer weights and activations."""
-        return "int8"
+        """Integer weights and activations, or partly."""
+        return "mixed" if self.kept_float else "int8"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """Activation ranges come from samples."""
-        return True
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """The opset-17 form of the source in QDQ form."""
+        made, _ = compress_weights(
+            self._quantized(source, feed, folder).data, kept_float=self.kept_float
+        )
+        return (("model.onnx", strip_names(made)),)
 
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Quantize the opset-17 form of the source. Raises RecipeFailed."""
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        made = self._quantized(source, feed, folder)
+        return OnnxProbe(made.prepared), OnnxProbe(made.data)
+
+    def library_errors(self) -> tuple[type[Exception], ...]:
+        """ONNX Runtime's own, too."""
+        return library_errors()
+
+    def _quantized(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> Quantized:
+        assert feed is not None
         if source.quantizable_onnx is None:
             raise RecipeFailed(self.name, source.quantizable_problem)
-        assert calibration is not None
-        feed = CalibrationFeed(calibration)
-        with silenced(), TemporaryDirectory(prefix="edgewright-") as folder:
-            data = quantize_qdq(
-                self.name,
-                Path(folder),
-                source.quantizable_onnx,
-                feed,
-                ranges=self.ranges,
-                per_channel=self.per_channel,
-                op_types_to_quantize=list(_WEIGHTED) if self.weighted_only else None,
-            )
-        feed.require_consumed(self.name)
-        return Artifact("onnx", "int8", self.name, (("model.onnx", data),))
-
-
-class SampleReader:
-    """The feed as onnxruntime.quantization reads it (its CalibrationDataReader, by shape)."""
-
-    def __init__(self, feed: CalibrationFeed) -> None:
-        self._samples = iter(feed)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return self._samples
-
-    def get_next(self) -> dict[str, Tensor] | None:
-        """The next sample; None after the last."""
-        return next(self._samples, None)
-
-
-def quantize_qdq(
-    recipe: str,
-    folder: Path,
-    model: bytes,
-    feed: CalibrationFeed,
-    *,
-    ranges: Ranges,
-    per_channel: bool,
-    extra_options: Mapping[str, Any] | None = None,  # Any: onnxruntime ships no types
-    **options: Any,
-) -> bytes:
-    """quantize_static in QDQ form, u8 activations and s8 weights unless `options` say otherwise.
-
-    Raises RecipeFailed with the library's reason.
-    """
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    methods: dict[str, Any] = {  # Any: onnxruntime ships no types
-        "minmax": CalibrationMethod.MinMax,
-        "percentile": CalibrationMethod.Percentile,
-        "entropy": CalibrationMethod.Entropy,
-    }
-    source, prepared, quantized = (folder / f"{stage}.onnx" for stage in "spq")
-    source.write_bytes(model)
-    try:
-        # Symbolic shape inference needs sympy and helps transformers only.
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        if ranges != "minmax":
-            check_memory(recipe, prepared, len(feed))
-        settings: dict[str, Any] = {"CalibPercentile": _PERCENTILE, **(extra_options or {})}
-        # onnxruntime 1.31 cannot adjust the scales of a per-channel vector for its bias
-        # ("truth value of an array", Magika); without that step it quantizes the model.
-        for adjust in ({}, {"QDQDisableWeightAdjustForInt32Bias": True}):
-            try:
-                quantize_static(
-                    str(prepared),
-                    str(quantized),
-                    SampleReader(feed),
-                    quant_format=QuantFormat.QDQ,
-                    per_channel=per_channel,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=methods[ranges],
-                    calibration_providers=["CPUExecutionProvider"],
-                    extra_options=settings | adjust,
-                    **({"activation_type": QuantType.QUInt8} | options),
-                )
-                break
-            except ValueError as error:
-                if adjust or "truth value" not in str(error):
-                    raise
-    # The library raises bare ValueError, RuntimeError, KeyError ... for one cause:
-    # it cannot quantize this model. Other recipes may.
-    except library_errors() as error:
-        raise RecipeFailed(recipe, _last_line(error)) from error
-    return quantized.read_bytes()
-
-
-def library_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime and its quantizer raise when they cannot; the library's own have no base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as own
-
-    return (
-        ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError,
-        own.Fail, own.InvalidGraph, own.InvalidArgument, own.NotImplemented, own.RuntimeException,
-    )  # fmt: skip  # Python's, then the library's
-
-
-def check_memory(recipe: str, model: Path, samples: int) -> None:
-    """The library's histograms are made from all activations of all samples at once."""
-    import onnx
-
-    inferred = onnx.shape_inference.infer_shapes(onnx.load_model(model))
-    elements = sum(
-        math.prod(max(1, size.dim_value) for size in value.type.tensor_type.shape.dim)
-        for value in inferred.graph.value_info
-    )
-    needed = _ACTIVATION_BYTES * elements * samples
-    if needed > MAX_ACTIVATION_BYTES:
-        raise RecipeFailed(
-            recipe,
-            f"needs {needed / 1e9:.1f} GB for the activations of {samples} calibration "
-            f"samples, at most {MAX_ACTIVATION_BYTES / 1e9:.0f} GB are allowed; give fewer",
+        return quantize_qdq(
+            folder,
+            source.quantizable_onnx,
+            feed,
+            ranges=self.ranges,
+            per_channel=self.per_channel,
+            op_types_to_quantize=list(_WEIGHTED) if self.weighted_only else None,
+            nodes_to_exclude=list(self.kept_float),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxruntimeFp16:
-    """Half-precision weights and arithmetic, FP32 inputs and outputs."""
-
-    @property
-    def name(self) -> str:
-        """Named after the tool in onnxruntime.transformers."""
-        return "onnxruntime float16"
-
-    @property
-    def precision(self) -> Precision:
-        """Half precision."""
-        return "fp16"
-
-    @property
-    def needs_calibration(self) -> bool:
-        """No samples are looked at."""
-        return False
-
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Convert the float artifact. Raises RecipeFailed."""
-        with silenced():
-            import onnx
-            from onnxruntime.transformers.float16 import convert_float_to_float16
-
-            try:
-                model = onnx.load_model_from_string(source.float_artifact.files[0][1])
-                half = convert_float_to_float16(model, keep_io_types=True)
-            except (ValueError, RuntimeError, LookupError, TypeError) as error:
-                raise RecipeFailed(self.name, _last_line(error)) from error
-            data: bytes = half.SerializeToString(deterministic=True)
-        return Artifact("onnx", "fp16", self.name, (("model.onnx", data),))
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

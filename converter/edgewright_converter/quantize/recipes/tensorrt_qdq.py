@@ -1,82 +1,99 @@
 """INT8 for the `tensorrt` target: QDQ as TensorRT wants it, by ONNX Runtime's quantizer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 import onnx
 from edgewright_manifests.variant import Precision
 from onnx import TensorProto, numpy_helper
 
-from edgewright_converter.candidate import Artifact, RecipeSource
+from edgewright_converter.candidate import RecipeSource
 from edgewright_converter.emit.tensorrt import with_build_recipe
 from edgewright_converter.errors import RecipeFailed
-from edgewright_converter.noise import silenced
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.quantize.recipes.onnxruntime_static import quantize_qdq
-from edgewright_converter.samples import Samples
+from edgewright_converter.quantize.onnx_qdq import Quantized, library_errors, quantize_qdq
+from edgewright_converter.quantize.probes import OnnxProbe, Probe
+from edgewright_converter.quantize.ranges import Method
+from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe
 
 _OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add")
 """What TensorRT has INT8 kernels for, and the sums of residual blocks that it fuses with them."""
 
 
 @dataclass(frozen=True, slots=True)
-class TensorrtQdq:
+class TensorrtQdq(LayeredRecipe):
     """Symmetric s8 activations and per-channel s8 weights; zero points 0, biases in float.
 
     Q/DQ stand before inputs only: TensorRT moves them itself, and output pairs hinder fusions.
     """
 
-    ranges: Literal["minmax", "percentile"]
+    target = "tensorrt"
+    reads_samples = True
+
+    ranges: Method
 
     @property
     def name(self) -> str:
         """For example `tensorrt explicit qdq s8s8 symmetric per-channel minmax`."""
-        return f"tensorrt explicit qdq s8s8 symmetric per-channel {self.ranges}"
+        return (
+            f"tensorrt explicit qdq s8s8 symmetric per-channel {self.ranges}{self.layers_words()}"
+        )
+
+    @property
+    def kernels(self) -> str:
+        """The same whatever the ranges and biases."""
+        return replace(self, ranges="minmax").name
 
     @property
     def precision(self) -> Precision:
-        """Integer weights and activations."""
-        return "int8"
+        """Integer weights and activations, or partly."""
+        return "mixed" if self.kept_float else "int8"
 
-    @property
-    def needs_calibration(self) -> bool:
-        """Activation ranges come from samples."""
-        return True
-
-    def build(self, source: RecipeSource, calibration: Samples | None) -> Artifact:
-        """Quantize the opset-17 form of the source. Raises RecipeFailed."""
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
-        assert calibration is not None
-        feed = CalibrationFeed(calibration)
-        with silenced(), TemporaryDirectory(prefix="edgewright-") as folder:
-            from onnxruntime.quantization import QuantType
-
-            data = quantize_qdq(
-                self.name,
-                Path(folder),
-                source.quantizable_onnx,
-                feed,
-                ranges=self.ranges,
-                per_channel=True,
-                activation_type=QuantType.QInt8,
-                op_types_to_quantize=list(_OPERATORS),
-                extra_options={
-                    "ActivationSymmetric": True,
-                    "WeightSymmetric": True,
-                    "QuantizeBias": False,
-                    "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
-                    "DedicatedQDQPair": True,
-                    "QDQDisableWeightAdjustForInt32Bias": True,
-                },
-            )
-        feed.require_consumed(self.name)
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """The opset-17 form of the source in explicit QDQ form."""
+        data = self._quantized(source, feed, folder).data
         problem = explicit_qdq_problem(data)
         if problem:
             raise RecipeFailed(self.name, problem)
-        return Artifact("tensorrt", "int8", self.name, with_build_recipe(data, int8=True))
+        return with_build_recipe(data, int8=True)
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        made = self._quantized(source, feed, folder)
+        return OnnxProbe(made.prepared), OnnxProbe(made.data)
+
+    def library_errors(self) -> tuple[type[Exception], ...]:
+        """ONNX Runtime's own, too."""
+        return library_errors()
+
+    def _quantized(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> Quantized:
+        assert feed is not None
+        from onnxruntime.quantization import QuantType
+
+        if source.quantizable_onnx is None:
+            raise RecipeFailed(self.name, source.quantizable_problem)
+        return quantize_qdq(
+            folder,
+            source.quantizable_onnx,
+            feed,
+            ranges=self.ranges,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            op_types_to_quantize=list(_OPERATORS),
+            nodes_to_exclude=list(self.kept_float),
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
+                "DedicatedQDQPair": True,
+                "QDQDisableWeightAdjustForInt32Bias": True,
+            },
+        )
 
 
 def explicit_qdq_problem(data: bytes) -> str:

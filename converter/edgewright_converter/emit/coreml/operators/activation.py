@@ -34,7 +34,10 @@ def softsign(emission: Emission) -> None:
 
 @emits("Clip", (6, 11, 12, 13), dtypes=ARITHMETIC)
 def clip(emission: Emission) -> None:
-    """min(max(x, low), high), bounds absent or constant."""
+    """min(max(x, low), high), bounds absent, constant or computed."""
+    if emission.node.version >= 11 and _is_computed(emission):
+        _clip_by_values(emission)
+        return
     low, high = _bound(emission, "min", 1), _bound(emission, "max", 2)
     x = emission.value()
     is_float = emission.type().dtype.kind == "f"
@@ -51,6 +54,18 @@ def clip(emission: Emission) -> None:
         if bound is not None:
             x = emission.op(kind, x=x, y=emission.filled(bound))
     emission.give(emission.op("identity", x=x))
+
+
+def _is_computed(emission: Emission) -> bool:
+    return any(emission.has(at) and emission.constant(at) is None for at in (1, 2))
+
+
+def _clip_by_values(emission: Emission) -> None:
+    x = emission.variable()
+    for kind, position in (("maximum", 1), ("minimum", 2)):
+        if emission.has(position):
+            x = emission.op(kind, x=x, y=emission.value(position))
+    emission.give(x)
 
 
 def _bound(emission: Emission, name: str, position: int) -> float | None:

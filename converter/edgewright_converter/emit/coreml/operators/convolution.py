@@ -2,55 +2,72 @@
 
 Honoured of the ONNX specification (1, 11, 22): strides, dilations, pads and every auto_pad (as
 MIL's custom pads), group, optional bias, one to three spatial axes; ConvTranspose's output_padding
-and output_shape through the inferred shape. Refused: weights that are computed.
+and output_shape through the inferred shape; weights and biases that are computed, where neither
+dilations nor (ConvTranspose) groups come with them.
 """
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
-from edgewright_converter.emit.coreml.emission import Emission
+from edgewright_converter.emit.coreml.availability import TARGET
+from edgewright_converter.emit.coreml.emission import Emission, Value
 from edgewright_converter.emit.coreml.registry import emits
-from edgewright_converter.emit.coreml.windows import windows_of
 from edgewright_converter.graph.model import Array
+from edgewright_converter.graph.windows import windows_of
 
 
 @emits("Conv", (1, 11, 22))
 def conv(emission: Emission) -> None:
     """Convolution of [N, C, spatial...] by weights [O, C / group, kernel...]."""
-    weights = _weights(emission)
+    shape = _weight_shape(emission)
     group = emission.node.integer("group", 1)
-    if weights.shape[0] % group or emission.shape()[1] != weights.shape[1] * group:
+    if shape[0] % group or emission.shape()[1] != shape[1] * group:
         emission.refuse(f"group {group} does not divide its channels")
-    windows = windows_of(emission, weights.shape[2:])
+    windows = windows_of(emission.graph, emission.node, shape[2:], TARGET)
+    if emission.constant(1) is None and max(windows.dilations) > 1:
+        emission.refuse("computed weights with dilations cannot be expressed")
     padded = any(windows.flat_reach)
-    emission.give(
-        emission.op(
-            "conv",
-            x=emission.value(),
-            weight=weights,
-            strides=list(windows.strides),
-            dilations=list(windows.dilations),
-            groups=group,
-            pad_type="custom" if padded else "valid",
-            **({"pad": windows.flat_reach} if padded else {}),
-            **_bias(emission),
-        )
+    fixed = _constant_bias(emission)
+    result = emission.op(
+        "conv",
+        x=emission.value(),
+        weight=emission.value(1),
+        strides=list(windows.strides),
+        dilations=list(windows.dilations),
+        groups=group,
+        pad_type="custom" if padded else "valid",
+        **({"pad": windows.flat_reach} if padded else {}),
+        **({} if fixed is None else {"bias": fixed}),
     )
+    emission.give(result if fixed is not None else _with_bias(emission, result))
 
 
-def _weights(emission: Emission) -> Array:
-    weights = emission.known(1, "weights").astype(np.float32)
-    spatial = weights.ndim - 2
-    if emission.type().rank != weights.ndim or not 1 <= spatial <= 3:
+def _weight_shape(emission: Emission) -> tuple[int, ...]:
+    shape = emission.shape(1)
+    spatial = len(shape) - 2
+    if emission.type().rank != len(shape) or not 1 <= spatial <= 3:
         emission.refuse(f"{spatial} spatial axes cannot be convolved; 1, 2 or 3 can")
-    return weights
+    return shape
 
 
-def _bias(emission: Emission) -> dict[str, Array]:
+def _constant_bias(emission: Emission) -> Array | None:
+    known = emission.constant(2)
+    return None if known is None else known.reshape(-1).astype(np.float32)
+
+
+def _with_bias(emission: Emission, result: Value) -> Value:
+    """The result plus the bias, where there is one."""
     if not emission.has(2):
-        return {}
-    return {"bias": emission.known(2, "bias").reshape(-1).astype(np.float32)}
+        return result
+    shape = (1, -1, *(1,) * (len(result.shape) - 2))
+    known = _constant_bias(emission)
+    if known is not None:
+        return emission.op("add", x=result, y=known.reshape(shape))
+    lifted = emission.reshape(emission.value(2), (1, emission.shape(2)[0], *shape[2:]))
+    return emission.op("add", x=result, y=lifted)
 
 
 @emits("ConvTranspose", (1, 11, 22))
@@ -61,20 +78,23 @@ def conv_transpose(emission: Emission) -> None:
     output_shape add beyond the last window is filled with zeros and the bias, so that no rule of
     MIL's `same` or `output_shape` is needed.
     """
-    node, weights = emission.node, _weights(emission)
-    spatial = weights.ndim - 2
+    node, shape = emission.node, _weight_shape(emission)
+    spatial = len(shape) - 2
     strides = node.integers("strides") or (1,) * spatial
     dilations = node.integers("dilations") or (1,) * spatial
-    begins = _begins(emission, weights.shape[2:], strides, dilations)
-    result = emission.op(
-        "conv_transpose",
-        x=emission.value(),
-        weight=weights,
-        strides=list(strides),
-        dilations=list(dilations),
-        groups=node.integer("group", 1),
-        pad_type="valid",
-    )
+    begins = _begins(emission, shape[2:], strides, dilations)
+    if emission.constant(1) is None:
+        result = _spread_and_convolved(emission, shape, strides, dilations)
+    else:
+        result = emission.op(
+            "conv_transpose",
+            x=emission.value(),
+            weight=emission.value(1),
+            strides=list(strides),
+            dilations=list(dilations),
+            groups=node.integer("group", 1),
+            pad_type="valid",
+        )
     grown, outputs = tuple(result.shape), emission.result().sample
     ends = [begin + size for begin, size in zip(begins, outputs[2:], strict=True)]
     missing = [max(end - have, 0) for end, have in zip(ends, grown[2:], strict=True)]
@@ -88,10 +108,38 @@ def conv_transpose(emission: Emission) -> None:
             begin=[0, 0, *begins],
             end=[*outputs[:2], *ends],
         )
-    if emission.has(2):
-        bias = _bias(emission)["bias"].reshape(1, -1, *(1,) * spatial)
-        result = emission.op("add", x=result, y=bias)
-    emission.give(result)
+    emission.give(_with_bias(emission, result))
+
+
+def _spread_and_convolved(
+    emission: Emission,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> Value:
+    """By computed weights, which `conv_transpose` does not take: zeros between the elements, then
+    a convolution by the turned weights.
+    """
+    if max(dilations) > 1 or emission.node.integer("group", 1) > 1:
+        emission.refuse("computed weights with dilations or groups cannot be expressed")
+    x, sizes = emission.value(), list(emission.shape())
+    for axis, stride in enumerate(strides, start=2):
+        if stride == 1:
+            continue
+        before, after = prod(sizes[:axis]), prod(sizes[axis + 1 :])
+        rows = emission.reshape(x, (before, sizes[axis], 1, after))
+        pad = [0, 0, 0, 0, 0, stride - 1, 0, 0]
+        rows = emission.op("pad", x=rows, pad=pad, mode="constant", constant_val=0.0)
+        sizes[axis] *= stride
+        x = emission.reshape(rows, sizes)
+        sizes[axis] -= stride - 1
+        x = emission.op("slice_by_index", x=x, begin=[0] * len(sizes), end=list(sizes))
+    axes = list(range(2, len(shape)))
+    turned = emission.op("reverse", x=emission.value(1), axes=axes)
+    turned = emission.op("transpose", x=turned, perm=[1, 0, *axes])
+    pad = [size - 1 for size in shape[2:] for _ in range(2)]
+    padded = {"pad_type": "custom", "pad": pad} if any(pad) else {"pad_type": "valid"}
+    return emission.op("conv", x=x, weight=turned, **padded)
 
 
 def _begins(

@@ -131,6 +131,26 @@ def logarithm(emission: Emission) -> None:
     emission.give(emission.op("log", x=emission.value(), epsilon=0.0))
 
 
+@emits("Acosh", (9, 22))
+def inverse_hyperbolic_cosine(emission: Emission) -> None:
+    """ln(x + sqrt(x^2 - 1))."""
+    x, one = emission.value(), emission.filled(1)
+    square = emission.op("sub", x=emission.op("mul", x=x, y=x), y=one)
+    total = emission.op("add", x=x, y=emission.op("sqrt", x=square))
+    emission.give(emission.op("log", x=total, epsilon=0.0))
+
+
+@emits("Asinh", (9, 22))
+def inverse_hyperbolic_sine(emission: Emission) -> None:
+    """sign(x) ln(|x| + sqrt(x^2 + 1)): the sign apart, so that nothing cancels below zero."""
+    x, one = emission.value(), emission.filled(1)
+    square = emission.op("add", x=emission.op("mul", x=x, y=x), y=one)
+    size = emission.op("abs", x=x)
+    total = emission.op("add", x=size, y=emission.op("sqrt", x=square))
+    grown = emission.op("log", x=total, epsilon=0.0)
+    emission.give(emission.op("mul", x=emission.op("sign", x=x), y=grown))
+
+
 @emits("Neg", (6, 13), dtypes=ARITHMETIC)
 def negate(emission: Emission) -> None:
     """-x."""

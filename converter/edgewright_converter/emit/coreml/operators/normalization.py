@@ -2,8 +2,8 @@
 LpNormalization, LRN.
 
 Honoured of the ONNX specification: BatchNormalization at inference (7, 9, 14, 15); epsilon, axis,
-axes and p wherever they appear; LRN over an odd number of channels. Refused: training and the
-statistics outputs, computed scales.
+axes and p wherever they appear; LayerNormalization's statistics; LRN over an odd number of
+channels. Refused: training, computed scales of BatchNormalization and InstanceNormalization.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def instance_normalization(emission: Emission) -> None:
 @emits("LayerNormalization", (17,))
 def layer_normalization(emission: Emission) -> None:
     """Zero mean, unit variance over the axes from `axis` on; then scale and bias."""
-    if emission.wants(1) or emission.wants(2):
-        emission.refuse("the statistics outputs cannot be expressed")
     shape = emission.shape()
     axis = emission.node.integer("axis", -1) % len(shape)
     axes, epsilon = list(range(axis, len(shape))), emission.node.number("epsilon", 1e-5)
     scale, bias = emission.constant(1), emission.constant(2)
-    if scale is not None and (bias is not None or not emission.has(2)):
+    wants_statistics = emission.wants(1) or emission.wants(2)
+    known = scale is not None and (bias is not None or not emission.has(2))
+    if scale is not None and known and not wants_statistics:
         extra = {} if bias is None else {"beta": _spread(bias, shape[axis:])}
         gamma = _spread(scale, shape[axis:])
         emission.give(
@@ -91,10 +91,15 @@ def layer_normalization(emission: Emission) -> None:
             )
         )
         return
-    total = emission.op("mul", x=_standardized(emission, axes, epsilon), y=emission.value(1))
+    normal, mean, deviation = _statistics(emission, axes, epsilon)
+    total = emission.op("mul", x=normal, y=emission.value(1))
     if emission.has(2):
         total = emission.op("add", x=total, y=emission.value(2))
     emission.give(total)
+    if emission.wants(1):
+        emission.give(mean, 1)
+    if emission.wants(2):
+        emission.give(emission.op("real_div", x=emission.filled(1), y=deviation), 2)
 
 
 def _spread(values: Array, shape: tuple[int, ...]) -> Array:
@@ -113,6 +118,11 @@ def mean_variance_normalization(emission: Emission) -> None:
 
 def _standardized(emission: Emission, axes: list[int], epsilon: float) -> Value:
     """(x - mean) / sqrt(variance + epsilon) over axes."""
+    return _statistics(emission, axes, epsilon)[0]
+
+
+def _statistics(emission: Emission, axes: list[int], epsilon: float) -> tuple[Value, Value, Value]:
+    """Standardized over axes, with the mean and sqrt(variance + epsilon)."""
     x = emission.value()
     mean = emission.op("reduce_mean", x=x, axes=axes, keep_dims=True)
     difference = emission.op("sub", x=x, y=mean)
@@ -122,7 +132,7 @@ def _standardized(emission: Emission, axes: list[int], epsilon: float) -> Value:
     deviation = emission.op("sqrt", x=shifted)
     if epsilon < _TINY:
         deviation = emission.op("maximum", x=deviation, y=emission.filled(_TINY))
-    return emission.op("real_div", x=difference, y=deviation)
+    return emission.op("real_div", x=difference, y=deviation), mean, deviation
 
 
 @emits("LpNormalization", (1, 22))

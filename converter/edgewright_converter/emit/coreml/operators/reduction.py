@@ -3,10 +3,12 @@ CumSum.
 
 Honoured of the ONNX specification: axes as attribute (before opset 18; ReduceSum before 13) and as
 constant input after, absent axes (all, or none with noop_with_empty_axes), negative axes, keepdims.
-ArgMax and ArgMin: axis, keepdims; select_last_index is refused.
+ArgMax and ArgMin: axis, keepdims, select_last_index.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from edgewright_converter.emit.coreml.emission import Emission, Value
 from edgewright_converter.emit.coreml.registry import ARITHMETIC, emits
@@ -74,12 +76,25 @@ def _of_one(emission: Emission) -> Value:
 def arg(emission: Emission) -> None:
     """The index of the extreme element along an axis (of equal ones MIL may give any)."""
     node = emission.node
-    if node.integer("select_last_index", 0):
-        emission.refuse("select_last_index cannot be expressed")
-    kind = "reduce_argmax" if node.operator == "ArgMax" else "reduce_argmin"
     keep = bool(node.integer("keepdims", 1))
     axis = node.integer("axis", 0)
+    if node.integer("select_last_index", 0):
+        emission.give(_last(emission, axis % emission.type().rank, keep=keep))
+        return
+    kind = "reduce_argmax" if node.operator == "ArgMax" else "reduce_argmin"
     emission.give(emission.op(kind, x=emission.value(), axis=axis, keep_dims=keep))
+
+
+def _last(emission: Emission, axis: int, *, keep: bool) -> Value:
+    """The last index of the extreme element: the largest of the places that hold it."""
+    x = emission.variable()
+    kind = "reduce_max" if emission.node.operator == "ArgMax" else "reduce_min"
+    extreme = emission.op(kind, x=x, axes=[axis], keep_dims=True)
+    held = emission.op("cast", x=emission.op("equal", x=x, y=extreme), dtype="int32")
+    shape = [-1 if at == axis else 1 for at in range(len(x.shape))]
+    places = np.arange(x.shape[axis], dtype=np.int32).reshape(shape)
+    weighed = emission.op("mul", x=held, y=places)
+    return emission.op("reduce_max", x=weighed, axes=[axis], keep_dims=keep)
 
 
 @emits("CumSum", (11, 14), dtypes=ARITHMETIC)

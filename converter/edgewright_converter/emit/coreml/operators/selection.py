@@ -15,12 +15,13 @@ from edgewright_converter.emit.coreml.registry import ANY, ARITHMETIC, emits
 
 @emits("Concat", (4, 11, 13), dtypes=ANY)
 def concat(emission: Emission) -> None:
-    """Joins along one axis."""
-    count, axis = len(emission.node.inputs), emission.node.integer("axis", 1)
-    if count == 1:
-        emission.give(emission.op("identity", x=emission.value()))
+    """Joins along one axis what has elements."""
+    axis = emission.node.integer("axis", 1)
+    filled = [at for at in range(len(emission.node.inputs)) if 0 not in emission.shape(at)]
+    if len(filled) == 1:
+        emission.give(emission.op("identity", x=emission.variable(filled[0])))
         return
-    values = [emission.value(position) for position in range(count)]
+    values = [emission.value(position) for position in filled]
     emission.give(emission.op("concat", values=values, axis=axis))
 
 

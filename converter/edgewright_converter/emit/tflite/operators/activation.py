@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
 from edgewright_converter.emit.tflite.emission import Emission
-from edgewright_converter.emit.tflite.registry import emits
+from edgewright_converter.emit.tflite.registry import ARITHMETIC, emits
 from edgewright_converter.graph.layout import FREE, SOURCE, Placement
 from edgewright_converter.graph.model import Graph, Node, TensorType
 
@@ -27,9 +27,12 @@ def relu(emission: Emission) -> None:
     _activate(emission, _Op.RELU, _Activation.RELU)
 
 
-@emits("Clip", (6, 11, 12, 13))
+@emits("Clip", (6, 11, 12, 13), dtypes=ARITHMETIC)
 def clip(emission: Emission) -> None:
-    """min(max(x, low), high), bounds absent or constant."""
+    """min(max(x, low), high), bounds absent, constant or computed."""
+    if any(emission.has(i) and emission.constant(i) is None for i in (1, 2)):
+        _clip_computed(emission)
+        return
     low, high = _bound(emission, "min", 1), _bound(emission, "max", 2)
     if (low, high) == (0, None):
         _activate(emission, _Op.RELU, _Activation.RELU)
@@ -47,6 +50,14 @@ def clip(emission: Emission) -> None:
         emission.give(clipped)
 
 
+def _clip_computed(emission: Emission) -> None:
+    clipped, result = emission.tensor(), emission.result_in_memory()
+    for position, code in ((1, _Op.MAXIMUM), (2, _Op.MINIMUM)):
+        if emission.has(position):
+            clipped = emission.binary(code, clipped, emission.tensor(position), result)
+    emission.give(clipped)
+
+
 def _bound(emission: Emission, name: str, position: int) -> float | None:
     if emission.node.version < 11:
         return emission.node.number(name, 0.0) if name in emission.node.attributes else None
@@ -59,6 +70,22 @@ def _activate(emission: Emission, code: int, fused: int) -> None:
         emission.give(tensor)
         return
     emission.give(emission.operator(code, [tensor], emission.result_in_memory()))
+
+
+@emits("Shrink", (9,))
+def shrink(emission: Emission) -> None:
+    """x + bias below -lambd, x - bias above lambd, 0 between."""
+    lambd = emission.node.number("lambd", 0.5)
+    bias = emission.node.number("bias", 0.0)
+    tensor, result = emission.tensor(), emission.result_in_memory()
+    boolean = result.typed(np.dtype(np.bool_))
+    shrunk = emission.filled(0.0, result.dtype)
+    for code, limit, shift in ((_Op.LESS, -lambd, _Op.ADD), (_Op.GREATER, lambd, _Op.SUB)):
+        beyond = emission.operator(code, [tensor, emission.filled(limit, result.dtype)], boolean)
+        moved = emission.binary(shift, tensor, emission.filled(bias, result.dtype), result)
+        options = schema.SelectV2OptionsT()
+        shrunk = emission.operator(_Op.SELECT_V2, [beyond, moved, shrunk], result, options)
+    emission.give(shrunk)
 
 
 @emits("LeakyRelu", (6, 16))

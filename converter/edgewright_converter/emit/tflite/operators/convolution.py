@@ -3,8 +3,8 @@
 Honoured of the ONNX specification (Conv-1, 11, 22): kernel_shape (redundant with the weights),
 strides, dilations, pads and every auto_pad (as SAME or VALID where TFLite places the same windows,
 otherwise by PAD in front), group (1, any divisor, and channel-wise with a multiplier), optional
-bias. One spatial axis runs as two of which the first has size 1. Refused: weights that are
-computed, groups over three spatial axes.
+bias, weights constant or computed. One spatial axis runs as two of which the first has size 1.
+Refused: groups over three spatial axes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
-from edgewright_converter.emit.tflite.emission import Emission
-from edgewright_converter.emit.tflite.padding import pad_spatial
+from edgewright_converter.emit.tflite.emission import TARGET, Emission
+from edgewright_converter.emit.tflite.padding import fits_same, fits_valid, pad_spatial
 from edgewright_converter.emit.tflite.registry import emits
-from edgewright_converter.emit.tflite.windows import Windows, windows_of
-from edgewright_converter.graph.layout import CHANNELS_LAST
-from edgewright_converter.graph.model import Array, TensorType
+from edgewright_converter.graph.layout import CHANNELS_LAST, Layout
+from edgewright_converter.graph.model import TensorType
+from edgewright_converter.graph.windows import Windows, windows_of
 
 _Op = schema.BuiltinOperator
 
@@ -26,24 +26,24 @@ _Op = schema.BuiltinOperator
 @emits("Conv", (1, 11, 22), place=CHANNELS_LAST)
 def conv(emission: Emission) -> None:
     """Convolution of [N, C, spatial...] by weights [O, C / group, kernel...]."""
-    weights = emission.known(1, "weights")
-    spatial = weights.ndim - 2
-    if emission.type().rank != weights.ndim or not 1 <= spatial <= 3:
+    weights = emission.tensor(1, Layout.SOURCE)
+    spatial = weights.type.rank - 2
+    if emission.type().rank != weights.type.rank or not 1 <= spatial <= 3:
         emission.refuse(f"{spatial} spatial axes cannot be convolved; 1, 2 or 3 can")
-    group = emission.node.integer("group", 1)
-    if weights.shape[0] % group or emission.type().shape[1] != weights.shape[1] * group:
+    group, sizes = emission.node.integer("group", 1), weights.type.sample
+    if not weights.type.is_static:
+        emission.refuse("the shape of its weights follows the batch")
+    if sizes[0] % group or emission.type().shape[1] != sizes[1] * group:
         emission.refuse(f"group {group} does not divide its channels")
-    windows = windows_of(emission, weights.shape[2:])
-    bias = (
-        emission.known(2, "bias").reshape(-1)
-        if emission.has(2)
-        else np.zeros(weights.shape[0], weights.dtype)
-    )
+    windows = windows_of(emission.graph, emission.node, sizes[2:], TARGET)
+    bias = emission.builder.constant(np.zeros(sizes[0], weights.type.dtype))
+    if emission.has(2):
+        bias = emission.reshape(emission.tensor(2, Layout.SOURCE), bias.type)
     image = emission.tensor(0)
     result = emission.result_in_memory()
     if spatial == 1:
         image = emission.reshape(image, image.type.inserted(1))
-        weights = weights[:, :, np.newaxis]
+        weights = emission.reshape(weights, weights.type.inserted(2))
         windows = windows.with_row()
         flat = _convolve_planes(emission, image, weights, bias, windows, result.inserted(1))
         emission.give(emission.reshape(flat, result))
@@ -56,37 +56,37 @@ def conv(emission: Emission) -> None:
 def _convolve_planes(
     emission: Emission,
     image_nhwc: Tensor,
-    weight_oihw: Array,
-    bias: Array,
+    weight_oihw: Tensor,
+    bias: Tensor,
     windows: Windows,
     result: TensorType,
 ) -> Tensor:
     padding, image_nhwc = _padding(emission, image_nhwc, windows)
     channels = image_nhwc.type.sample[3]
-    depthwise = weight_oihw.shape[1] == 1 and emission.node.integer("group", 1) == channels
+    depthwise = weight_oihw.type.sample[1] == 1 and emission.node.integer("group", 1) == channels
     # A single channel is an ordinary convolution, which is the faster kernel.
     options: schema.DepthwiseConv2DOptionsT | schema.Conv2DOptionsT
     if depthwise and channels > 1:
         code = _Op.DEPTHWISE_CONV_2D
         options = schema.DepthwiseConv2DOptionsT()
-        options.depthMultiplier = weight_oihw.shape[0] // channels
-        filters = np.transpose(weight_oihw, (1, 2, 3, 0))
+        options.depthMultiplier = weight_oihw.type.sample[0] // channels
+        filters = emission.builder.transpose(weight_oihw, (1, 2, 3, 0))
     else:
         code = _Op.CONV_2D
         options = schema.Conv2DOptionsT()
-        filters = np.transpose(weight_oihw, (0, 2, 3, 1))
+        filters = emission.builder.transpose(weight_oihw, (0, 2, 3, 1))
     options.padding = padding
     options.strideH, options.strideW = windows.strides
     options.dilationHFactor, options.dilationWFactor = windows.dilations
-    inputs = [image_nhwc, emission.builder.constant(filters), emission.builder.constant(bias)]
+    inputs = [image_nhwc, filters, bias]
     return emission.operator(code, inputs, result, options)
 
 
 def _convolve_volumes(
     emission: Emission,
     image_ndhwc: Tensor,
-    weight_oidhw: Array,
-    bias: Array,
+    weight_oidhw: Tensor,
+    bias: Tensor,
     windows: Windows,
     result: TensorType,
 ) -> Tensor:
@@ -98,14 +98,14 @@ def _convolve_volumes(
     options.strideD, options.strideH, options.strideW = windows.strides
     dilations = windows.dilations
     options.dilationDFactor, options.dilationHFactor, options.dilationWFactor = dilations
-    filters = emission.builder.constant(np.transpose(weight_oidhw, (2, 3, 4, 1, 0)))
-    inputs = [image_ndhwc, filters, emission.builder.constant(bias)]
+    filters = emission.builder.transpose(weight_oidhw, (2, 3, 4, 1, 0))
+    inputs = [image_ndhwc, filters, bias]
     return emission.operator(_Op.CONV_3D, inputs, result, options)
 
 
 def _padding(emission: Emission, image: Tensor, windows: Windows) -> tuple[int, Tensor]:
-    if windows.is_valid:
+    if fits_valid(windows):
         return schema.Padding.VALID, image
-    if windows.is_same:
+    if fits_same(windows):
         return schema.Padding.SAME, image
     return schema.Padding.VALID, pad_spatial(emission, image, windows.reach)

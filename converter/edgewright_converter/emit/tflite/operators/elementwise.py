@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.emission import Emission
 from edgewright_converter.emit.tflite.registry import ANY, ARITHMETIC, FLOAT, emits
+from edgewright_converter.graph.layout import Layout
 from edgewright_converter.graph.model import Array
 
 _Op = schema.BuiltinOperator
@@ -148,22 +149,21 @@ def reciprocal(emission: Emission) -> None:
     emission.give(emission.operator(_Op.DIV, inputs, result, schema.DivOptionsT()))
 
 
-@emits("Tan", (7, 22))
-def tangent(emission: Emission) -> None:
-    """sin x / cos x."""
-    result, tensor = emission.result_in_memory(), emission.tensor()
-    parts = [emission.operator(code, [tensor], result) for code in (_Op.SIN, _Op.COS)]
-    emission.give(emission.binary(_Op.DIV, parts[0], parts[1], result))
-
-
-@emits("Mod", (10, 13, 28), dtypes=("int32", "int64"))
+@emits("Mod", (10, 13, 28), dtypes=ARITHMETIC)
 def modulo(emission: Emission) -> None:
-    """Remainder with the divisor's sign; the C kind (fmod) cannot be expressed."""
-    if emission.node.integer("fmod", 0):
-        emission.refuse("fmod cannot be expressed")
+    """Remainder with the divisor's sign; of the C kind (fmod) with the dividend's."""
     result = emission.result_in_memory()
     left, right = emission.operand(0, result.rank), emission.operand(1, result.rank)
-    emission.give(emission.binary(_Op.FLOOR_MOD, left, right, result))
+    if not emission.node.integer("fmod", 0):
+        if result.dtype.kind == "f":
+            emission.refuse("onnxruntime and the specification differ on floats without fmod")
+        emission.give(emission.binary(_Op.FLOOR_MOD, left, right, result))
+        return
+    # sign(x) (|x| mod |y|), both not negative.
+    parts = [emission.operator(_Op.ABS, [part], part.type) for part in (left, right)]
+    rest = emission.binary(_Op.FLOOR_MOD, parts[0], parts[1], result)
+    sign = emission.operator(_Op.SIGN, [left], left.type)
+    emission.give(emission.binary(_Op.MUL, rest, sign, result))
 
 
 @emits("IsNaN", (9, 13, 20))
@@ -171,6 +171,24 @@ def is_nan(emission: Emission) -> None:
     """Only NaN differs from itself."""
     inputs = [emission.tensor(), emission.tensor()]
     emission.give(emission.operator(_Op.NOT_EQUAL, inputs, emission.result_in_memory()))
+
+
+@emits("IsInf", (10, 20))
+def is_infinite(emission: Emission) -> None:
+    """Whether x is one of the infinities that are asked for."""
+    node, tensor = emission.node, emission.tensor()
+    result = emission.result_in_memory()
+    wanted = [
+        value
+        for value, name in ((np.inf, "detect_positive"), (-np.inf, "detect_negative"))
+        if node.integer(name, 1)
+    ]
+    if len(wanted) == 2:
+        tensor, wanted = emission.operator(_Op.ABS, [tensor], tensor.type), wanted[:1]
+    if not wanted:
+        emission.refuse("it asks for neither infinity")
+    inputs = [tensor, emission.filled(wanted[0], tensor.type.dtype)]
+    emission.give(emission.operator(_Op.EQUAL, inputs, result))
 
 
 _COMPARISONS = {
@@ -214,11 +232,16 @@ def where(emission: Emission) -> None:
 def identity(emission: Emission) -> None:
     """The input itself; Dropout outside training does nothing."""
     if emission.node.operator == "Dropout":
-        if emission.wants(1):
-            emission.refuse("the mask output cannot be expressed")
-        training = emission.constant(2)
-        if emission.has(2) and (training is None or bool(training)):
+        training, ratio = emission.constant(2), emission.constant(1)
+        kept = ratio is not None and not ratio.any()
+        if emission.has(2) and not kept and (training is None or bool(training)):
             emission.refuse("training_mode cannot be expressed")
+        if emission.wants(1):
+            mask = emission.values.graph.types[emission.node.outputs[1]]
+            if not mask.is_static:
+                emission.refuse("a mask that follows the batch cannot be expressed")
+            whole = emission.builder.constant(np.ones(mask.sample, mask.dtype))
+            emission.give(whole, 1, Layout.SOURCE)
     emission.give(emission.tensor())
 
 

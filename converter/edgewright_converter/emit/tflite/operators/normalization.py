@@ -3,7 +3,8 @@ LpNormalization, LRN.
 
 Honoured of the ONNX specification: BatchNormalization at inference (7, 9, 14, 15) as one product
 and one sum with constants; epsilon, axis, axes and p wherever they appear; LRN over an odd number
-of channels. Refused: training and the statistics outputs, computed scales of BatchNormalization.
+of channels; the statistics outputs of LayerNormalization. Refused: training, computed scales of
+BatchNormalization.
 """
 
 from __future__ import annotations
@@ -62,11 +63,13 @@ def instance_normalization(emission: Emission) -> None:
 @emits("LayerNormalization", (17,), place=SOURCE)
 def layer_normalization(emission: Emission) -> None:
     """Zero mean, unit variance over the axes from `axis` on; then scale and bias."""
-    if emission.wants(1) or emission.wants(2):
-        emission.refuse("the statistics outputs cannot be expressed")
     rank = emission.type().rank
     axis = emission.node.integer("axis", -1) % rank
-    normal = _standardized(emission, list(range(axis, rank)), emission.node.number("epsilon", 1e-5))
+    epsilon = emission.node.number("epsilon", 1e-5)
+    normal, mean, inverse = _standardization(emission, list(range(axis, rank)), epsilon)
+    for position, statistic in ((1, mean), (2, inverse)):
+        if emission.wants(position):
+            emission.give(statistic, position)
     total = emission.binary(_Op.MUL, normal, emission.operand(1, rank), normal.type)
     if emission.has(2):
         total = emission.binary(_Op.ADD, total, emission.operand(2, rank), normal.type)
@@ -85,7 +88,15 @@ def mean_variance_normalization(emission: Emission) -> None:
 
 
 def _standardized(emission: Emission, places: list[int], epsilon: float) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) over axes as they lie in memory."""
+    return _standardization(emission, places, epsilon)[0]
+
+
+def _standardization(
+    emission: Emission, places: list[int], epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(variance + epsilon) over axes as they lie in memory; the mean; and one over
+    the root.
+    """
     tensor = emission.tensor()
     mean = _mean(emission, tensor, places)
     difference = emission.binary(_Op.SUB, tensor, mean, tensor.type)
@@ -94,7 +105,8 @@ def _standardized(emission: Emission, places: list[int], epsilon: float) -> Tens
     epsilon_tensor = emission.filled(epsilon, tensor.type.dtype)
     shifted = emission.binary(_Op.ADD, variance, epsilon_tensor, variance.type)
     inverse = emission.operator(_Op.RSQRT, [shifted], shifted.type)
-    return emission.binary(_Op.MUL, difference, inverse, tensor.type)
+    normal = emission.binary(_Op.MUL, difference, inverse, tensor.type)
+    return normal, mean, inverse
 
 
 def _mean(emission: Emission, tensor: Tensor, places: list[int]) -> Tensor:

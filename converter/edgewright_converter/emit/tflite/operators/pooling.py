@@ -4,8 +4,8 @@ REDUCE_MAX.
 Honoured of the ONNX specification (MaxPool-1, 8, 10, 11, 12, 22; AveragePool-1, 7, 10, 11, 19, 22):
 kernel_shape, strides, pads and every auto_pad, ceil_mode, count_include_pad. TFLite's average
 ignores padding, as ONNX does by default; every other count is put right by a constant factor per
-place. One spatial axis runs as two. Refused: dilated windows, the Indices output, three spatial
-axes.
+place. One spatial axis runs as two; dilated windows and three spatial axes run axis by axis.
+Refused: the Indices output.
 """
 
 from __future__ import annotations
@@ -14,12 +14,22 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
-from edgewright_converter.emit.tflite.emission import Emission
-from edgewright_converter.emit.tflite.padding import mirror_axes, pad_axes, pad_spatial
+from edgewright_converter.emit.tflite.emission import TARGET, Emission
+from edgewright_converter.emit.tflite.operators.separated_pooling import (
+    maximum_by_axes,
+    mean_by_axes,
+)
+from edgewright_converter.emit.tflite.padding import (
+    fits_same,
+    fits_valid,
+    mirror_axes,
+    pad_axes,
+    pad_spatial,
+)
 from edgewright_converter.emit.tflite.registry import emits
-from edgewright_converter.emit.tflite.windows import Pads, Windows, windows_of
 from edgewright_converter.graph.layout import CHANNELS_LAST, FREE
-from edgewright_converter.graph.model import Array, TensorType
+from edgewright_converter.graph.model import TensorType
+from edgewright_converter.graph.windows import Pads, Windows, pooling_windows
 
 _Op = schema.BuiltinOperator
 
@@ -29,12 +39,15 @@ def max_pool(emission: Emission) -> None:
     """Largest element of each window; pads never win."""
     if emission.wants(1):
         emission.refuse("the Indices output cannot be expressed")
-    windows = _windows(emission)
+    windows = pooling_windows(emission.graph, emission.node, TARGET)
+    if not _is_plain(windows):
+        emission.give(maximum_by_axes(emission, windows))
+        return
     image, result, windows = _planes(emission, windows)
     padding = schema.Padding.VALID
-    if windows.is_same and not windows.is_valid:
+    if fits_same(windows) and not fits_valid(windows):
         padding = schema.Padding.SAME
-    elif not windows.is_valid:
+    elif not fits_valid(windows):
         image = _pad_for_maximum(emission, image, windows)
     pooled = _pool(emission, _Op.MAX_POOL_2D, image, windows, padding, result)
     emission.give(emission.reshape(pooled, emission.result_in_memory()))
@@ -43,14 +56,17 @@ def max_pool(emission: Emission) -> None:
 @emits("AveragePool", (1, 7, 10, 11, 19, 22), place=CHANNELS_LAST)
 def average_pool(emission: Emission) -> None:
     """Mean of each window, over its own elements or (count_include_pad) over the pads too."""
-    windows = _windows(emission)
+    windows = pooling_windows(emission.graph, emission.node, TARGET)
     include = emission.node.integer("count_include_pad", 0) == 1
+    if not _is_plain(windows):
+        emission.give(mean_by_axes(emission, windows, include_pads=include))
+        return
     image, result, windows = _planes(emission, windows)
-    counts = _counts(windows, include)
-    if windows.is_valid:
-        padding, given = schema.Padding.VALID, _counts(windows, include=True)
-    elif windows.is_same:
-        padding, given = schema.Padding.SAME, _counts(windows, include=False)
+    counts = windows.counts(include_pads=include)
+    if fits_valid(windows):
+        padding, given = schema.Padding.VALID, windows.counts(include_pads=True)
+    elif fits_same(windows):
+        padding, given = schema.Padding.SAME, windows.counts(include_pads=False)
     else:
         padding = schema.Padding.VALID
         image = pad_spatial(emission, image, windows.reach)
@@ -89,24 +105,8 @@ def _reduce_spatial(emission: Emission, code: int) -> None:
     emission.give(emission.operator(code, inputs, emission.result_in_memory(), options))
 
 
-def _windows(emission: Emission) -> Windows:
-    kernel = emission.node.integers("kernel_shape")
-    if kernel is None or len(kernel) not in (1, 2) or emission.type().rank != len(kernel) + 2:
-        emission.refuse("only windows over one or two spatial axes can be expressed")
-    windows = windows_of(emission, kernel)
-    starts = [
-        (output - 1) * stride - begin
-        for output, stride, (begin, _) in zip(
-            windows.outputs, windows.strides, windows.pads, strict=True
-        )
-    ]
-    ceil = emission.node.integer("ceil_mode", 0)
-    if ceil and any(start >= size for start, size in zip(starts, windows.sizes, strict=True)):
-        # The specification drops such a window, onnx's shape inference counts it.
-        emission.refuse("ceil_mode with a window that starts in the padding is ambiguous")
-    if max(windows.dilations) > 1:
-        emission.refuse(f"windows with dilations {windows.dilations} cannot be expressed")
-    return windows
+def _is_plain(windows: Windows) -> bool:
+    return len(windows.kernel) <= 2 and max(windows.dilations) == 1
 
 
 def _planes(emission: Emission, windows: Windows) -> tuple[Tensor, TensorType, Windows]:
@@ -149,19 +149,3 @@ def _pad_for_maximum(emission: Emission, image_nhwc: Tensor, windows: Windows) -
     if mirrors:
         return mirror_axes(emission, image_nhwc, pads, edge_twice=True)
     return pad_axes(emission, image_nhwc, pads, float(np.finfo(np.float32).min))
-
-
-def _counts(windows: Windows, include: bool) -> Array:
-    """How many elements ONNX divides by, per output place [H, W].
-
-    Pads count if `include`; what ceil_mode reaches beyond them never does (AveragePool-19, and
-    onnxruntime for older forms).
-    """
-    per_axis = []
-    for axis, (begin, end) in enumerate(windows.pads):
-        starts = np.arange(windows.outputs[axis]) * windows.strides[axis] - begin
-        low, high = (-begin, windows.sizes[axis] + end) if include else (0, windows.sizes[axis])
-        stops = np.minimum(starts + windows.kernel[axis], high)
-        per_axis.append(np.maximum(stops - np.maximum(starts, low), 0).astype(np.float64))
-    counts: Array = np.multiply.outer(*per_axis)
-    return counts

@@ -1,9 +1,11 @@
-"""LSTM, unrolled step by step: FULLY_CONNECTED, LOGISTIC, TANH and MUL.
+"""LSTM, GRU and RNN, unrolled step by step.
 
-LiteRT's own LSTM operator keeps its state inside, where no caller can give or read it, so it cannot
-express initial_h and Y_c. Honoured of the ONNX specification: all three directions, initial states
-given or not, any of Y, Y_h and Y_c. Refused: sequence_lens, peepholes, clip, input_forget, other
-activations, layout 1, weights that are no constants, and sequences over 128 steps.
+LiteRT's own LSTM operator keeps its state from one run of the model to the next, where no caller
+can give, read or clear it by the model's signature; ONNX's starts anew. Honoured of the ONNX
+specification: all three directions, both layouts, initial states given or not, any of the outputs,
+peepholes, clip of GRU and RNN, input_forget, linear_before_reset, the activations Sigmoid, Tanh and
+Relu, weights constant or computed. Refused: clip of LSTM, sequence_lens other than the whole
+length, other activations, sequences over 128 steps.
 """
 
 from __future__ import annotations
@@ -15,153 +17,158 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
 from edgewright_converter.emit.tflite.emission import Emission
+from edgewright_converter.emit.tflite.operators.recurrent_cells import (
+    CURVES,
+    Cell,
+    GruCell,
+    LstmCell,
+    RnnCell,
+    Rules,
+    State,
+    Weights,
+)
 from edgewright_converter.emit.tflite.registry import emits
 from edgewright_converter.graph.layout import SOURCE
-from edgewright_converter.graph.model import Array
+from edgewright_converter.graph.model import TensorType
 
 _Op = schema.BuiltinOperator
 _MAX_STEPS = 128
-"""Some 13 operators a step; beyond this the file is larger than its weights."""
-_DEFAULT = ("Sigmoid", "Tanh", "Tanh")
+"""Some 10 operators and 1.5 kB a step; beyond this the file is larger than its weights."""
+_DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+_CELLS: dict[str, type[Cell]] = {"LSTM": LstmCell, "GRU": GruCell, "RNN": RnnCell}
 
 
 @emits("LSTM", (7, 14, 22), place=SOURCE)
-def lstm(emission: Emission) -> None:
-    """Long short-term memory over [steps, batch, inputs], gates in the order i, o, f, c."""
-    _check(emission)
-    directions = 2 if _direction(emission) == "bidirectional" else 1
-    weights, recurrent = emission.known(1, "W"), emission.known(2, "R")
-    biases = emission.known(3, "B") if emission.has(3) else np.zeros((directions, 1), np.float32)
-    steps = _unpacked(emission, emission.tensor(0))
-    start_h = _states(emission, 5, directions)
-    start_c = _states(emission, 6, directions)
+@emits("GRU", (7, 14, 22), place=SOURCE)
+@emits("RNN", (7, 14, 22), place=SOURCE)
+def recurrent(emission: Emission) -> None:
+    """A recurrent layer over [steps, batch, inputs], or with layout 1 [batch, steps, inputs]."""
+    node = emission.node
+    direction = node.text("direction", "forward")
+    if direction not in ("forward", "reverse", "bidirectional"):
+        emission.refuse(f"its direction is {direction!r}")
+    turns = 2 if direction == "bidirectional" else 1
+    batch_first = bool(node.integer("layout", 0))
+    _check_steps(emission, 1 if batch_first else 0)
+    weights = _weights(emission, turns)
+    steps = _unpacked(emission, emission.tensor(0), 1 if batch_first else 0)
+    states = _states(emission, turns, 1 if batch_first else 0)
     hidden: list[list[Tensor]] = []
-    cells: list[Tensor] = []
-    for turn in range(directions):
-        backwards = turn == 1 or _direction(emission) == "reverse"
-        bias = biases[turn]
-        half = len(bias) // 2
-        cell = _Cell(
-            emission,
-            weights[turn],
-            recurrent[turn],
-            bias[:half] + bias[half:] if half else np.zeros(weights.shape[1], np.float32),
-        )
-        h, c = start_h[turn], start_c[turn]
-        row: list[Tensor] = []
+    cells: list[Tensor | None] = []
+    for turn in range(turns):
+        backwards = turn == 1 or direction == "reverse"
+        cell = _CELLS[node.operator](emission, weights[turn], _rules(emission, turn, turns))
+        state, row = states[turn], []
         for x in reversed(steps) if backwards else steps:
-            h, c = cell.step(x, h, c)
-            row.append(h)
-        assert c is not None
-        cells.append(c)
+            state = cell.step(x, state)
+            assert state.hidden is not None
+            row.append(state.hidden)
+        cells.append(state.cell)
         hidden.append(row[::-1] if backwards else row)
-    _give(emission, hidden, cells, _direction(emission))
+    last = [row[0 if direction == "reverse" or turn else -1] for turn, row in enumerate(hidden)]
+    _give(emission, hidden, last, [cell for cell in cells if cell is not None], batch_first)
 
 
 def _give(
-    emission: Emission, hidden: Sequence[Sequence[Tensor]], cells: Sequence[Tensor], direction: str
+    emission: Emission,
+    hidden: Sequence[Sequence[Tensor]],
+    last: Sequence[Tensor],
+    cells: Sequence[Tensor],
+    batch_first: bool,
 ) -> None:
     if emission.wants(0):
-        rows = [_packed(emission, at_step) for at_step in zip(*hidden, strict=True)]
-        emission.give(_packed(emission, rows))
-    if emission.wants(1):
-        last = [row[0 if direction == "reverse" or turn else -1] for turn, row in enumerate(hidden)]
-        emission.give(_packed(emission, last), 1)
-    if emission.wants(2):
-        emission.give(_packed(emission, cells), 2)
+        # [steps, directions, batch, hidden], or with layout 1 [batch, steps, directions, hidden].
+        axis = 1 if batch_first else 0
+        at_steps = [_packed(emission, row, axis) for row in zip(*hidden, strict=True)]
+        emission.give(_packed(emission, at_steps, axis))
+    axis = 1 if batch_first else 0
+    for position, states in ((1, last), (2, cells)):
+        if emission.wants(position):
+            emission.give(_packed(emission, states, axis), position)
 
 
-class _Cell:
-    """The weights of one direction; `step` writes one time step."""
-
-    def __init__(self, emission: Emission, weight: Array, recurrent: Array, bias: Array) -> None:
-        self._emission = emission
-        self._size = recurrent.shape[-1]
-        self._input_only = emission.builder.constant(weight.astype(np.float32))
-        both = np.concatenate([weight, recurrent], axis=1).astype(np.float32)
-        self._both = emission.builder.constant(both)
-        self._bias = emission.builder.constant(bias.astype(np.float32))
-
-    def step(self, x: Tensor, h: Tensor | None, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Hidden state and cell after x; None is a state of zeros."""
-        emission = self._emission
-        wide = x.type.sized({1: 4 * self._size})
-        narrow = x.type.sized({1: self._size})
-        joined = x
-        if h is not None:
-            options = schema.ConcatenationOptionsT()
-            options.axis = 1
-            columns = x.type.sample[1] + self._size
-            joined = emission.operator(
-                _Op.CONCATENATION, [x, h], x.type.sized({1: columns}), options
-            )
-        weights = self._input_only if h is None else self._both
-        dense = schema.FullyConnectedOptionsT()
-        dense.keepNumDims = True
-        gates = emission.operator(_Op.FULLY_CONNECTED, [joined, weights, self._bias], wide, dense)
-        split = schema.SplitOptionsT()
-        split.numSplits = 4
-        axis = emission.builder.constant(np.array(1, np.int32))
-        enter, leave, keep, new = emission.builder.operator(
-            _Op.SPLIT, [axis, gates], [narrow] * 4, split
-        )
-        fresh = emission.binary(
-            _Op.MUL, self._curve(_Op.LOGISTIC, enter), self._curve(_Op.TANH, new), narrow
-        )
-        if c is not None:
-            kept = emission.binary(_Op.MUL, self._curve(_Op.LOGISTIC, keep), c, narrow)
-            fresh = emission.binary(_Op.ADD, kept, fresh, narrow)
-        shown = emission.binary(
-            _Op.MUL, self._curve(_Op.LOGISTIC, leave), self._curve(_Op.TANH, fresh), narrow
-        )
-        return shown, fresh
-
-    def _curve(self, code: int, gate: Tensor) -> Tensor:
-        return self._emission.operator(code, [gate], gate.type)
-
-
-def _check(emission: Emission) -> None:
-    node = emission.node
-    _direction(emission)
-    for position, name in ((4, "sequence_lens"), (7, "P (peepholes)")):
-        if emission.has(position):
-            emission.refuse(f"it takes {name}")
-    for name in ("clip", "activation_alpha", "activation_beta"):
-        if name in node.attributes:
-            emission.refuse(f"it has {name}")
-    if node.integer("input_forget", 0) or node.integer("layout", 0):
-        emission.refuse("it couples the gates, or has the batch in front")
-    named = node.attributes.get("activations", ())
-    chosen = tuple(named) if isinstance(named, tuple) else ()
-    if chosen not in ((), _DEFAULT, _DEFAULT * 2):
-        emission.refuse(f"its activations are {chosen}, only {_DEFAULT} can be written")
-    steps = emission.type(0).shape[0]
+def _check_steps(emission: Emission, axis: int) -> None:
+    steps = emission.type(0).shape[axis]
     if steps is None or steps > _MAX_STEPS:
         emission.refuse(f"its sequence has {steps or 'any number of'} steps, at most {_MAX_STEPS}")
+    if emission.has(4):
+        lengths = emission.constant(4)
+        if lengths is None or (lengths != steps).any():
+            emission.refuse("it takes sequence_lens")
 
 
-def _direction(emission: Emission) -> str:
-    value = emission.node.attributes.get("direction", "forward")
-    if value not in ("forward", "reverse", "bidirectional"):
-        emission.refuse(f"its direction is {value!r}")
-    return str(value)
+def _rules(emission: Emission, turn: int, turns: int) -> Rules:
+    node = emission.node
+    default = _DEFAULTS[node.operator]
+    named = node.attributes.get("activations")
+    chosen = tuple(str(name) for name in named) if isinstance(named, tuple) else default * turns
+    curves = chosen[turn * len(default) : (turn + 1) * len(default)]
+    if len(curves) != len(default) or not set(curves) <= set(CURVES):
+        emission.refuse(f"its activations are {chosen}, only {tuple(CURVES)} can be written")
+    if node.operator == "LSTM" and "clip" in node.attributes:
+        # The specification clips what goes into every activation, onnxruntime not the cell's.
+        emission.refuse("it has clip, which is ambiguous for the cell")
+    for name in ("activation_alpha", "activation_beta"):
+        if name in node.attributes:
+            emission.refuse(f"it has {name}")
+    return Rules(
+        curves,
+        node.number("clip", 0.0) if "clip" in node.attributes else None,
+        bool(node.integer("input_forget", 0)),
+        bool(node.integer("linear_before_reset", 0)),
+    )
 
 
-def _states(emission: Emission, position: int, directions: int) -> Sequence[Tensor | None]:
-    if not emission.has(position):
-        return [None] * directions
-    return _unpacked(emission, emission.tensor(position))
+def _weights(emission: Emission, turns: int) -> list[Weights]:
+    inputs = _unpacked(emission, emission.tensor(1))
+    recurrents = _unpacked(emission, emission.tensor(2))
+    biases = _unpacked(emission, emission.tensor(3)) if emission.has(3) else None
+    peepholes = _unpacked(emission, emission.tensor(7)) if emission.has(7) else [None] * turns
+    found = []
+    for turn in range(turns):
+        count = recurrents[turn].type.sample[0]
+        if biases is None:
+            none = emission.builder.constant(np.zeros(count, np.float32))
+            pair = [none, none]
+        else:
+            pair = _halves(emission, biases[turn], count)
+        found.append(Weights(inputs[turn], recurrents[turn], pair[0], pair[1], peepholes[turn]))
+    return found
 
 
-def _unpacked(emission: Emission, tensor: Tensor) -> list[Tensor]:
-    count = tensor.type.sample[0]
+def _halves(emission: Emission, bias: Tensor, count: int) -> list[Tensor]:
+    data = emission.builder.data(bias)
+    if data is not None:
+        return [emission.builder.constant(part) for part in (data[:count], data[count:])]
+    options = schema.SplitOptionsT()
+    options.numSplits = 2
+    axis = emission.builder.constant(np.array(0, np.int32))
+    part = bias.type.sized({0: count})
+    return emission.builder.operator(_Op.SPLIT, [axis, bias], [part] * 2, options)
+
+
+def _states(emission: Emission, turns: int, axis: int) -> list[State]:
+    parts: list[Sequence[Tensor | None]] = []
+    for position in (5, 6):
+        given = emission.has(position)
+        tensors = _unpacked(emission, emission.tensor(position), axis) if given else [None] * turns
+        parts.append(tensors)
+    return [State(h, c) for h, c in zip(*parts, strict=True)]
+
+
+def _unpacked(emission: Emission, tensor: Tensor, axis: int = 0) -> list[Tensor]:
+    count = tensor.type.sample[axis]
+    data = emission.builder.data(tensor)
+    if data is not None:
+        return [emission.builder.constant(np.take(data, i, axis=axis)) for i in range(count)]
     options = schema.UnpackOptionsT()
-    options.num, options.axis = count, 0
-    row = tensor.type.without([0])
+    options.num, options.axis = count, axis
+    row = tensor.type.without([axis])
     return list(emission.builder.operator(_Op.UNPACK, [tensor], [row] * count, options))
 
 
-def _packed(emission: Emission, rows: Sequence[Tensor]) -> Tensor:
+def _packed(emission: Emission, rows: Sequence[Tensor], axis: int = 0) -> Tensor:
     options = schema.PackOptionsT()
-    options.valuesCount, options.axis = len(rows), 0
-    return emission.operator(_Op.PACK, list(rows), rows[0].type.inserted(0, len(rows)), options)
+    options.valuesCount, options.axis = len(rows), axis
+    type_: TensorType = rows[0].type.inserted(axis, len(rows))
+    return emission.operator(_Op.PACK, list(rows), type_, options)

@@ -2,7 +2,7 @@
 
 Honoured of the ONNX specification: axes as attribute (before opset 18; ReduceSum before 13) and as
 constant input after, absent axes (all, or none with noop_with_empty_axes), negative axes, keepdims.
-ArgMax and ArgMin: axis, keepdims; select_last_index is refused.
+ArgMax and ArgMin: axis, keepdims, select_last_index.
 """
 
 from __future__ import annotations
@@ -127,8 +127,6 @@ def reduce_log_sum_exp(emission: Emission) -> None:
 def arg(emission: Emission) -> None:
     """The first index of the extreme element along an axis."""
     node, type_ = emission.node, emission.type()
-    if node.integer("select_last_index", 0):
-        emission.refuse("select_last_index cannot be expressed")
     axis = node.integer("axis", 0) % type_.rank
     options: schema.ArgMaxOptionsT | schema.ArgMinOptionsT
     if node.operator == "ArgMax":
@@ -137,7 +135,16 @@ def arg(emission: Emission) -> None:
         code, options = _Op.ARG_MIN, schema.ArgMinOptionsT()
     options.outputType = schema.TensorType.INT64
     found = type_.without([axis]).typed(np.dtype(np.int64))
-    inputs = [emission.tensor(), emission.indices([axis])]
-    emission.give(
-        emission.reshape(emission.operator(code, inputs, found, options), emission.result())
-    )
+    tensor, last = emission.tensor(), node.integer("select_last_index", 0)
+    if last:
+        turned = [tensor, emission.indices([axis])]
+        tensor = emission.operator(_Op.REVERSE_V2, turned, tensor.type, schema.ReverseV2OptionsT())
+    index = emission.operator(code, [tensor, emission.indices([axis])], found, options)
+    if last:
+        size = type_.shape[axis]
+        if size is None:
+            emission.refuse("it counts from the end of an axis that follows the batch")
+        index = emission.binary(
+            _Op.SUB, emission.builder.constant(np.asarray(size - 1, np.int64)), index, found
+        )
+    emission.give(emission.reshape(index, emission.result()))

@@ -1,183 +1,144 @@
-"""Resize, Upsample: RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR, and GATHER for every other nearest
-rule.
+"""Resize, Upsample: RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR; GATHER and FULLY_CONNECTED for every
+sampling rule that these lack.
 
-Honoured of the ONNX specification (Resize-10, 11, 13, 18, 19; Upsample-7, 9): scales or sizes,
-axes, every nearest_mode, the coordinate transformations half_pixel, half_pixel_symmetric,
-pytorch_half_pixel, asymmetric, align_corners. Each is computed for each output place and compared
-with what TFLite's kernel computes; what no kernel computes is gathered (nearest) or refused
-(linear). Refused: cubic, antialias, tf_crop_and_resize, keep_aspect_ratio_policy, axes other than
-the last two.
+Honoured of the ONNX specification (Resize-10, 11, 13, 18, 19; Upsample-7, 9): scales or sizes, any
+axes, keep_aspect_ratio_policy, nearest with every nearest_mode, linear, cubic, exclude_outside,
+every coordinate transformation. The places are computed beforehand and compared with those of
+TFLite's kernels; other nearest rules are gathered, other rules are products with the matrix of
+their weights, axis by axis. Refused: antialias where it makes an axis shorter.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
-from edgewright_converter.emit.tflite.emission import Emission
+from edgewright_converter.emit.tflite.emission import TARGET, Emission
 from edgewright_converter.emit.tflite.registry import emits
-from edgewright_converter.graph.layout import CHANNELS_LAST
-from edgewright_converter.graph.model import Array
+from edgewright_converter.graph.layout import CHANNELS_LAST, FREE, Placement
+from edgewright_converter.graph.model import Array, Graph, Node
+from edgewright_converter.graph.sampling import Sampling, samplings_of
 
 _Op = schema.BuiltinOperator
-_ROUNDINGS: dict[str, Callable[[Array], Array]] = {
-    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
+_Kernel = tuple[int, schema.ResizeBilinearOptionsT | schema.ResizeNearestNeighborOptionsT]
 
 
-@emits("Resize", (10, 11, 13, 18, 19), place=CHANNELS_LAST)
-@emits("Upsample", (7, 9), place=CHANNELS_LAST)
+def _place(node: Node, graph: Graph) -> Placement:
+    samplings = samplings_of(graph, node, TARGET)
+    return CHANNELS_LAST if _kernel(node, graph, samplings) else FREE
+
+
+@emits("Resize", (10, 11, 13, 18, 19), place=_place)
+@emits("Upsample", (7, 9), place=_place)
 def resize(emission: Emission) -> None:
-    """Samples the spatial axes anew."""
-    node, type_ = emission.node, emission.type()
-    _refuse_inexpressible(emission)
-    if type_.rank not in (3, 4) or type_.shape[:2] != emission.result().shape[:2]:
-        emission.refuse("only the last one or two axes of an image can be resized")
-    scales = _scales(emission)
-    coordinates = [_coordinates(emission, axis, scales[axis]) for axis in range(2, type_.rank)]
-    image, result = emission.tensor(), emission.result_in_memory()
-    if type_.rank == 3:
-        image = emission.reshape(image, image.type.inserted(1))
-        result = result.inserted(1)
-        coordinates.insert(0, np.zeros(1))
-    if node.text("mode", "nearest") == "nearest":
-        resized = _nearest(emission, image, coordinates)
-    else:
-        resized = _linear(emission, image, coordinates)
-    emission.give(emission.reshape(resized, emission.result_in_memory()))
+    """Samples the changed axes anew."""
+    node, graph = emission.node, emission.graph
+    samplings = samplings_of(graph, node, TARGET)
+    kernel = _kernel(node, graph, samplings)
+    if kernel is not None:
+        emission.give(_resampled(emission, *kernel))
+        return
+    tensor, rank = emission.tensor(), emission.type().rank
+    for axis, sampling in samplings.items():
+        place = emission.input_layout.place(axis, rank)
+        if sampling.mode == "nearest":
+            tensor = _picked(emission, tensor, place, sampling.picks)
+        else:
+            tensor = _weighted(emission, tensor, place, sampling.matrix)
+        if sampling.outside.any():
+            tensor = _extrapolated(emission, tensor, place, sampling.outside)
+    emission.give(tensor)
 
 
-def _refuse_inexpressible(emission: Emission) -> None:
-    node = emission.node
-    mode = node.text("mode", "nearest")
-    if mode not in ("nearest", "linear", "bilinear"):
-        emission.refuse(f"mode {mode} cannot be expressed")
-    if node.integer("antialias", 0):
-        emission.refuse("antialias cannot be expressed")
-    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        emission.refuse("keep_aspect_ratio_policy cannot be expressed")
-
-
-def _scales(emission: Emission) -> list[float]:
-    """The scale of each axis, as the specification defines it for the inputs that are given."""
-    node, type_ = emission.node, emission.type()
-    given = node.attributes.get("scales")
-    found = (
-        np.asarray(given, np.float64)
-        if given is not None
-        else emission.constant(1 if node.version < 11 else 2)
-    )
-    ratios = [
-        after / before for before, after in zip(type_.sample, emission.result().sample, strict=True)
+def _kernel(node: Node, graph: Graph, samplings: dict[int, Sampling]) -> _Kernel | None:
+    """TFLite's operator that samples an image at the same places, if there is one."""
+    type_, result = graph.types[node.inputs[0]], graph.types[node.outputs[0]]
+    if type_.rank not in (3, 4) or not samplings or min(samplings) < 2:
+        return None
+    sampling = next(iter(samplings.values()))
+    if any(one.outside.any() for one in samplings.values()) or sampling.mode == "cubic":
+        return None
+    axes = [
+        (type_.sample[axis], result.sample[axis], samplings.get(axis))
+        for axis in range(2, type_.rank)
     ]
-    if found is None or found.size == 0:
-        return ratios
-    axes = node.integers("axes") or tuple(range(type_.rank))
-    for axis, scale in zip(axes, found.reshape(-1).tolist(), strict=True):
-        ratios[axis % type_.rank] = float(scale)
-    return ratios
-
-
-def _coordinates(emission: Emission, axis: int, scale: float) -> Array:
-    """Where each output place lies in the input, not yet rounded or clipped."""
-    size, length = emission.type().shape[axis], emission.result().shape[axis]
-    if size is None or length is None:
-        emission.refuse("a spatial size follows the batch")
-    places = np.arange(length, dtype=np.float64)
-    default = "half_pixel" if emission.node.version >= 11 else "asymmetric"
-    mode = emission.node.text("coordinate_transformation_mode", default)
-    match mode:
-        case "half_pixel":
-            return (places + 0.5) / scale - 0.5
-        case "half_pixel_symmetric":
-            adjustment = length / (scale * size)
-            return size / 2 * (1 - adjustment) + (places + 0.5) / scale - 0.5
-        case "pytorch_half_pixel":
-            return (places + 0.5) / scale - 0.5 if length > 1 else np.zeros(1)
-        case "asymmetric":
-            return places / scale
-        case "align_corners":
-            if abs(scale * size - length) > 1e-3:
-                # The specification takes the broken length here and onnxruntime the whole one.
-                emission.refuse(
-                    "align_corners with a scale that gives no whole length is ambiguous"
-                )
-            return places * (size - 1) / (length - 1) if length > 1 else np.zeros(1)
-        case "tf_half_pixel_for_nn":
-            return (places + 0.5) / scale
-    raise emission.refusal(f"coordinate_transformation_mode {mode} cannot be expressed")
-
-
-def _nearest(emission: Emission, image_nhwc: Tensor, coordinates: list[Array]) -> Tensor:
-    default = "round_prefer_floor" if emission.node.version >= 11 else "floor"
-    rounding = _ROUNDINGS[emission.node.text("nearest_mode", default)]
-    picks = [
-        np.clip(rounding(_snapped(where)), 0, size - 1).astype(np.int32)
-        for where, size in zip(coordinates, image_nhwc.type.sample[1:3], strict=True)
-    ]
-    lengths = [len(pick) for pick in picks]
-    # The kernel: floor(place * input / output), with half_pixel_centers floor((place + 0.5) * input
-    # / output).
-    for offset in (0.0, 0.5):
-        kernel = [
-            np.minimum(np.floor((np.arange(length) + offset) * size / length), size - 1)
-            for length, size in zip(lengths, image_nhwc.type.sample[1:3], strict=True)
-        ]
-        if all(np.array_equal(a, b) for a, b in zip(kernel, picks, strict=True)):
-            options = schema.ResizeNearestNeighborOptionsT()
-            options.halfPixelCenters = offset > 0
-            return _resample(emission, _Op.RESIZE_NEAREST_NEIGHBOR, image_nhwc, lengths, options)
-    for axis, pick in enumerate(picks, start=1):
-        gathering = schema.GatherOptionsT()
-        gathering.axis = axis
-        image_nhwc = emission.operator(
-            _Op.GATHER,
-            [image_nhwc, emission.builder.constant(pick)],
-            image_nhwc.type.sized({axis: len(pick)}),
-            gathering,
-        )
-    return image_nhwc
-
-
-def _snapped(where: Array) -> Array:
-    """Coordinates free of the rounding errors of the division, which would tip exact halves."""
-    return np.round(where.astype(np.float64), 6)
-
-
-def _linear(emission: Emission, image_nhwc: Tensor, coordinates: list[Array]) -> Tensor:
-    lengths = [len(where) for where in coordinates]
-    sizes = image_nhwc.type.sample[1:3]
-    options = schema.ResizeBilinearOptionsT()
+    if sampling.mode == "nearest":
+        for half in (False, True):
+            if all(_same_picks(size, length, wanted, half) for size, length, wanted in axes):
+                nearest = schema.ResizeNearestNeighborOptionsT()
+                nearest.halfPixelCenters = half
+                return _Op.RESIZE_NEAREST_NEIGHBOR, nearest
+        return None
     for aligned, half in ((False, True), (False, False), (True, False)):
-        kernel = []
-        for length, size in zip(lengths, sizes, strict=True):
-            places = np.arange(length)
-            if aligned and length > 1:
-                kernel.append(places * (size - 1) / (length - 1))
-            else:
-                kernel.append((places + 0.5 * half) * size / length - 0.5 * half)
-        agree = all(
-            np.allclose(np.clip(a, 0, size - 1), np.clip(b, 0, size - 1), rtol=0, atol=1e-5)
-            for a, b, size in zip(kernel, coordinates, sizes, strict=True)
-        )
-        if agree:
-            options.alignCorners, options.halfPixelCenters = aligned, half
-            return _resample(emission, _Op.RESIZE_BILINEAR, image_nhwc, lengths, options)
-    raise emission.refusal("these sampling places cannot be expressed")
+        if all(_same_places(size, length, wanted, aligned, half) for size, length, wanted in axes):
+            bilinear = schema.ResizeBilinearOptionsT()
+            bilinear.alignCorners, bilinear.halfPixelCenters = aligned, half
+            return _Op.RESIZE_BILINEAR, bilinear
+    return None
 
 
-def _resample(
+def _same_picks(size: int, length: int, wanted: Sampling | None, half: bool) -> bool:
+    """Whether the kernel's floor((place + half) * input / output), in float32, gives the picks."""
+    places = np.arange(length, dtype=np.float32) + np.float32(0.5 * half)
+    kernel = np.minimum(np.floor(places * (np.float32(size) / np.float32(length))), size - 1)
+    return np.array_equal(kernel, np.arange(size) if wanted is None else wanted.picks)
+
+
+def _same_places(
+    size: int, length: int, wanted: Sampling | None, aligned: bool, half: bool
+) -> bool:
+    places = np.arange(length)
+    if aligned and length > 1:
+        kernel = places * (size - 1) / (length - 1)
+    else:
+        kernel = np.clip((places + 0.5 * half) * size / length - 0.5 * half, 0, size - 1)
+    expected = places if wanted is None else wanted.places
+    return np.allclose(kernel, expected, rtol=0, atol=1e-5)
+
+
+def _resampled(
     emission: Emission,
     code: int,
-    image_nhwc: Tensor,
-    lengths: list[int],
     options: schema.ResizeBilinearOptionsT | schema.ResizeNearestNeighborOptionsT,
 ) -> Tensor:
-    type_ = image_nhwc.type.sized({1: lengths[0], 2: lengths[1]})
-    return emission.operator(code, [image_nhwc, emission.indices(lengths)], type_, options)
+    image_nhwc, result = emission.tensor(), emission.result_in_memory()
+    if result.rank == 3:
+        image_nhwc = emission.reshape(image_nhwc, image_nhwc.type.inserted(1))
+        result = result.inserted(1)
+    inputs = [image_nhwc, emission.indices(result.sample[1:3])]
+    resized = emission.operator(code, inputs, result, options)
+    return emission.reshape(resized, emission.result_in_memory())
+
+
+def _picked(emission: Emission, tensor: Tensor, axis: int, picks: Array) -> Tensor:
+    options = schema.GatherOptionsT()
+    options.axis = axis
+    type_ = tensor.type.sized({axis: len(picks)})
+    return emission.operator(_Op.GATHER, [tensor, emission.builder.constant(picks)], type_, options)
+
+
+def _weighted(emission: Emission, tensor: Tensor, axis: int, matrix: Array) -> Tensor:
+    """The product along one axis with weights [outputs, inputs]."""
+    rank = tensor.type.rank
+    order = [*(index for index in range(rank) if index != axis), axis]
+    moved = emission.builder.transpose(tensor, order)
+    options = schema.FullyConnectedOptionsT()
+    options.keepNumDims = True
+    bias = emission.builder.constant(np.zeros(len(matrix), np.float32))
+    type_ = moved.type.sized({rank - 1: len(matrix)})
+    inputs = [moved, emission.builder.constant(matrix), bias]
+    product = emission.operator(_Op.FULLY_CONNECTED, inputs, type_, options)
+    return emission.builder.transpose(product, [order.index(index) for index in range(rank)])
+
+
+def _extrapolated(emission: Emission, tensor: Tensor, axis: int, outside: Array) -> Tensor:
+    """With the extrapolation value where a place lies outside the source."""
+    shape = [-1 if index == axis else 1 for index in range(tensor.type.rank)]
+    value = emission.node.number("extrapolation_value", 0.0)
+    inputs = [
+        emission.builder.constant(outside.reshape(shape)),
+        emission.builder.constant(np.full([1] * tensor.type.rank, value, np.float32)),
+        tensor,
+    ]
+    return emission.operator(_Op.SELECT_V2, inputs, tensor.type, schema.SelectV2OptionsT())

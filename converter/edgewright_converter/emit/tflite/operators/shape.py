@@ -1,5 +1,4 @@
-"""Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Expand, Concat, Split, Slice, Gather, Pad, Tile
-and kin.
+"""Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Expand, Concat, Split, Slice, Pad, Tile and kin.
 
 Honoured of the ONNX specification: Reshape's 0 and -1 (and allowzero), attributes that became
 inputs (axes, split, pads, starts, ends), negative axes and steps, num_outputs of Split-18, Pad
@@ -121,7 +120,11 @@ def concat(emission: Emission) -> None:
     options = schema.ConcatenationOptionsT()
     rank = emission.result().rank
     options.axis = emission.output_layout.place(emission.node.integer("axis", 1), rank)
-    inputs = [emission.tensor(position) for position in range(len(emission.node.inputs))]
+    inputs = [
+        emission.tensor(position)
+        for position in range(len(emission.node.inputs))
+        if 0 not in emission.type(position).shape
+    ]
     if len(inputs) == 1:
         emission.give(inputs[0])
         return
@@ -187,33 +190,6 @@ def slice_(emission: Emission) -> None:
     if 0 in result.shape:
         emission.refuse("its result has no elements")
     emission.give(emission.operator(_Op.STRIDED_SLICE, inputs, result, options))
-
-
-@emits("Gather", (1, 11, 13), place=SOURCE, dtypes=("float32", "int32", "int64", "bool", "int8"))
-def gather(emission: Emission) -> None:
-    """Picks along one axis by an index tensor; negative constant indices count from the end."""
-    type_ = emission.type()
-    axis = emission.node.integer("axis", 0) % type_.rank
-    known, size = emission.constant(1), type_.shape[axis]
-    if known is None:
-        # An index below zero counts from the end in ONNX and is out of bounds in TFLite.
-        if size is None:
-            emission.refuse("it picks from an axis whose size follows the batch")
-        indices = emission.tensor(1)
-        dtype = indices.type.dtype
-        length = emission.filled(size, dtype)
-        shifted = emission.operator(_Op.ADD, [indices, length], indices.type, schema.AddOptionsT())
-        options = schema.FloorModOptionsT()
-        picks = emission.operator(_Op.FLOOR_MOD, [shifted, length], indices.type, options)
-    else:
-        if size is None and (known < 0).any():
-            emission.refuse("it picks from the end of an axis whose size follows the batch")
-        positive = np.where(known < 0, known + (size or 0), known)
-        picks = emission.builder.constant(positive.astype(np.int32))
-    options = schema.GatherOptionsT()
-    options.axis = axis
-    inputs = [emission.tensor(0), picks]
-    emission.give(emission.operator(_Op.GATHER, inputs, emission.result(), options))
 
 
 @emits("Pad", (2, 11, 13, 18, 19, 21, 23, 24, 25), dtypes=("float32", "int32", "int64"))

@@ -3,8 +3,8 @@ it.
 
 Honoured of the ONNX specification (ConvTranspose-1, 11, 22): strides, pads, output_padding,
 output_shape and every auto_pad (through the inferred shape), dilations (by holes of zeros in the
-weights), group (by zeros between the groups), optional bias. Refused: computed weights, three
-spatial axes, groups that would make the weights huge.
+weights), group (by zeros between the groups), optional bias, weights constant or computed. Refused:
+three spatial axes, groups that would make the weights huge, computed weights with either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgewright_converter.emit.tflite.builder import Tensor
 from edgewright_converter.emit.tflite.emission import Emission
 from edgewright_converter.emit.tflite.registry import emits
-from edgewright_converter.graph.layout import CHANNELS_LAST
+from edgewright_converter.graph.layout import CHANNELS_LAST, Layout
 from edgewright_converter.graph.model import Array, TensorType
 
 _Op = schema.BuiltinOperator
@@ -26,35 +26,41 @@ _WEIGHTS_MAX = 1 << 24
 @emits("ConvTranspose", (1, 11, 22), place=CHANNELS_LAST)
 def conv_transpose(emission: Emission) -> None:
     """Transposed convolution of [N, C, spatial...] by weights [C, O / group, kernel...]."""
-    weights = emission.known(1, "weights")
-    spatial = weights.ndim - 2
+    spatial = emission.type(1).rank - 2
     if spatial not in (1, 2):
         emission.refuse(f"{spatial} spatial axes cannot be expressed; 1 or 2 can")
-    group = emission.node.integer("group", 1)
-    if weights.size * group > _WEIGHTS_MAX:
-        emission.refuse(f"weights of {group} groups would be too large")
-    dilations = emission.node.integers("dilations") or (1,) * spatial
-    weight_iohw = _with_holes(_with_all_groups(weights, group), dilations)
+    weight_iohw = _weights(emission, spatial)
     strides = emission.node.integers("strides") or (1,) * spatial
     image, result = emission.tensor(), emission.result_in_memory()
     sizes, outputs = emission.type().shape[2:], emission.result().shape[2:]
-    begins = _begins(emission, weight_iohw.shape[2:], strides)
+    begins = _begins(emission, weight_iohw.type.sample[2:], strides)
     if spatial == 1:
         image = emission.reshape(image, image.type.inserted(1))
-        weight_iohw = weight_iohw[:, :, np.newaxis]
+        weight_iohw = emission.reshape(weight_iohw, weight_iohw.type.inserted(2))
         strides, sizes, outputs, begins = (
             (1, *strides), (1, *sizes), (1, *outputs), (0, *begins)
         )  # fmt: skip
         result = result.inserted(1)
-    bias = (
-        emission.known(2, "bias").reshape(-1)
-        if emission.has(2)
-        else np.zeros(weight_iohw.shape[1], np.float32)
-    )
-    filters = emission.builder.constant(np.transpose(weight_iohw, (1, 2, 3, 0)))
-    inputs = [filters, image, emission.builder.constant(bias)]
+    bias = emission.builder.constant(np.zeros(weight_iohw.type.sample[1], np.float32))
+    if emission.has(2):
+        bias = emission.reshape(emission.tensor(2, Layout.SOURCE), bias.type)
+    inputs = [emission.builder.transpose(weight_iohw, (1, 2, 3, 0)), image, bias]
     grown = _scatter(emission, inputs, result, strides, begins)
     emission.give(emission.reshape(grown, emission.result_in_memory()))
+
+
+def _weights(emission: Emission, spatial: int) -> Tensor:
+    """Weights [C, O, kernel...] that say group and dilations by zeros."""
+    group = emission.node.integer("group", 1)
+    dilations = emission.node.integers("dilations") or (1,) * spatial
+    weights = emission.constant(1)
+    if weights is None:
+        if group > 1 or max(dilations) > 1 or not emission.type(1).is_static:
+            emission.refuse("computed weights with groups or dilations cannot be expressed")
+        return emission.tensor(1, Layout.SOURCE)
+    if weights.size * group > _WEIGHTS_MAX:
+        emission.refuse(f"weights of {group} groups would be too large")
+    return emission.builder.constant(_with_holes(_with_all_groups(weights, group), dilations))
 
 
 def _with_all_groups(weights: Array, group: int) -> Array:

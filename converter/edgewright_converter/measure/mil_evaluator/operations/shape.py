@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from edgewright_converter.graph.model import Array
@@ -41,6 +43,25 @@ def concat(arguments: Arguments) -> Array:
     if arguments.flag("interleave", default=False):
         raise arguments.refuse("interleave")
     return np.concatenate(arguments.tensors("values"), axis=arguments.integer("axis"))
+
+
+@evaluates("flatten2d")
+def flatten2d(arguments: Arguments) -> Array:
+    """A matrix: the axes before `axis` are rows, the others columns."""
+    x, axis = arguments.tensor("x"), arguments.integer("axis", 1)
+    return x.reshape(prod(x.shape[:axis]), -1)
+
+
+@evaluates("fill")
+def fill(arguments: Arguments) -> Array:
+    """A tensor of one value."""
+    return np.full(arguments.integers("shape"), arguments.tensor("value").reshape(()))
+
+
+@evaluates("stack")
+def stack(arguments: Arguments) -> Array:
+    """Joins along a new axis."""
+    return np.stack(arguments.tensors("values"), axis=arguments.integer("axis"))
 
 
 @evaluates("split")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -11,15 +12,29 @@ from edgewright_converter.graph.model import Array
 from edgewright_converter.measure.mil_evaluator.registry import Arguments, evaluates
 
 
-def _pads(arguments: Arguments, spatial: int) -> list[tuple[int, int]]:
-    """Before and after each spatial axis; `same` depends on the input and is not written."""
-    kind = arguments.text("pad_type", "valid")
+def _pads(
+    arguments: Arguments, sizes: tuple[int, ...], extents: list[int], strides: list[int]
+) -> list[tuple[int, int]]:
+    """Before and after each spatial axis; `extents` are those of a window, holes included."""
+    kind, spatial = arguments.text("pad_type", "valid"), len(sizes)
     pad = arguments.integers("pad", [0] * (2 * spatial))
     if kind == "valid":
         return [(0, 0)] * spatial
-    if kind != "custom":
+    if kind == "custom":
+        return [(pad[2 * axis], pad[2 * axis + 1]) for axis in range(spatial)]
+    if kind not in ("same", "same_lower"):
         raise arguments.refuse(f"pad_type {kind}")
-    return [(pad[2 * axis], pad[2 * axis + 1]) for axis in range(spatial)]
+    pads = []
+    for size, extent, stride in zip(sizes, extents, strides, strict=True):
+        # d_out = ceil(d_in / stride); an odd pad goes to the end, or (same_lower) to the beginning.
+        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+        small, large = total // 2, total - total // 2
+        pads.append((small, large) if kind == "same" else (large, small))
+    return pads
+
+
+def _extents(kernel: Sequence[int], dilations: list[int]) -> list[int]:
+    return [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
 
 
 def _windows(
@@ -41,7 +56,9 @@ def conv(arguments: Arguments) -> Array:
     spatial, groups = x.ndim - 2, arguments.integer("groups", 1)
     ones = [1] * spatial
     strides, dilations = arguments.integers("strides", ones), arguments.integers("dilations", ones)
-    padded = np.pad(x, [(0, 0), (0, 0), *_pads(arguments, spatial)])
+    extents = _extents(weight.shape[2:], dilations)
+    around = _pads(arguments, x.shape[2:], extents, strides)
+    padded = np.pad(x, [(0, 0), (0, 0), *around])
     outputs = [
         (size - (k - 1) * dilation - 1) // stride + 1
         for size, k, dilation, stride in zip(
@@ -49,17 +66,20 @@ def conv(arguments: Arguments) -> Array:
         )
     ]
     depth = weight.shape[1]
-    total = np.zeros((len(x), groups, weight.shape[0] // groups, prod(outputs)), np.float32)
+    total = np.zeros((len(x), groups, weight.shape[0] // groups, prod(outputs)), np.float64)
     for offset in np.ndindex(*weight.shape[2:]):
         places = tuple(
             slice(k * dilation, k * dilation + (length - 1) * stride + 1, stride)
             for k, dilation, length, stride in zip(offset, dilations, outputs, strides, strict=True)
         )
-        seen = padded[(slice(None), slice(None), *places)].reshape(len(x), groups, depth, -1)
+        # Sums in float64: BLAS adds float32 in another order near the edges of a matrix, so that
+        # equal rows would give unequal results.
+        seen = padded[(slice(None), slice(None), *places)].astype(np.float64)
+        seen = seen.reshape(len(x), groups, depth, -1)
         taps = weight[(slice(None), slice(None), *offset)].reshape(groups, -1, depth)
         # One channel per group (depthwise) is a product of elements, not of matrices.
         total += taps * seen if depth == 1 else taps @ seen
-    result = total.reshape(len(x), -1, *outputs)
+    result = total.astype(np.float32).reshape(len(x), -1, *outputs)
     return _with_bias(result, arguments.optional("bias"))
 
 
@@ -95,9 +115,11 @@ def conv_transpose(arguments: Arguments) -> Array:
             added = np.moveaxis(np.tensordot(part, taps, ([1], [0])), -1, 1)
             channels = slice(group * columns, (group + 1) * columns)
             full[(slice(None), channels, *places)] += added
+    if arguments.text("pad_type", "valid").startswith("same"):
+        raise arguments.refuse("pad_type same of a transposed convolution")
+    around = _pads(arguments, x.shape[2:], [1] * spatial, strides)
     cut = tuple(
-        slice(before, size - after)
-        for (before, after), size in zip(_pads(arguments, spatial), sizes, strict=True)
+        slice(before, size - after) for (before, after), size in zip(around, sizes, strict=True)
     )
     result = full[(slice(None), slice(None), *cut)]
     if arguments.integers("output_shape", result.shape) != list(result.shape):
@@ -113,8 +135,8 @@ def pool(arguments: Arguments) -> Array:
     strides = arguments.integers("strides", [1] * spatial)
     if arguments.flag("ceil_mode", default=False):
         raise arguments.refuse("ceil_mode")
-    around = [(0, 0), (0, 0), *_pads(arguments, spatial)]
     ones = [1] * spatial
+    around = [(0, 0), (0, 0), *_pads(arguments, x.shape[2:], kernel, strides)]
     if arguments.kind == "max_pool":
         padded = np.pad(x, around, constant_values=-np.inf)
         view, axes = _windows(padded, kernel, strides, ones)

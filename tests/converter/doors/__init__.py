@@ -1,0 +1,1 @@
+"""The doors: models of other frameworks, through `edgewright convert`."""
