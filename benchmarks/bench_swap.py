@@ -73,9 +73,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _bench(
-    folder: Path, releases: Sequence[Path], door: str, arguments: argparse.Namespace
-) -> int:
+def _bench(folder: Path, releases: Sequence[Path], door: str, arguments: argparse.Namespace) -> int:
     """One row; gives the requests that failed."""
     with _serving(folder, releases, arguments.threads) as (pid, control, address):
         where = address if door == "http" else str(folder / "infer.sock")
@@ -138,12 +136,12 @@ def _serving(
     with subprocess.Popen(command) as process:
         try:
             control = ControlClient(path)
-            yield process.pid, control, _wait(control, process)
+            yield process.pid, control, wait_until_it_serves(control, process)
         finally:
             process.terminate()
 
 
-def _wait(control: ControlClient, process: "subprocess.Popen[bytes]") -> str:
+def wait_until_it_serves(control: ControlClient, process: "subprocess.Popen[bytes]") -> str:
     """The HTTP address, when the model serves."""
     ends = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < ends:
@@ -151,7 +149,7 @@ def _wait(control: ControlClient, process: "subprocess.Popen[bytes]") -> str:
             reply = control.ask_blocking(Status())
         except ControlFault:
             reply = None
-        if isinstance(reply, Loaded) and reply.http and reply.generations:
+        if isinstance(reply, Loaded) and reply.http and reply.state == "serving":
             return reply.http
         time.sleep(0.02)
     raise SystemExit("the server does not start")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +47,20 @@ class ZooModel:
     known."""
     twin: Callable[[], bytes] | None = None
     """The authors' own TFLite file of the same model."""
+    apart: Callable[[int], Arrays] | None = None
+    """Samples to calibrate with that are none of `samples`, where there is such a set."""
 
     def write(self, folder: Path, *, calibration: int, evaluation: int) -> tuple[Path, Path, Path]:
         """The model, samples to calibrate with and others to measure on, as files."""
         folder.mkdir(parents=True, exist_ok=True)
         model = folder / f"{self.name}.onnx"
         model.write_bytes(self.model())
-        arrays = self.samples(calibration + evaluation)
         before, after = folder / "calibration.npz", folder / "evaluation.npz"
-        _save(before, {k: v[:calibration] for k, v in arrays.items() if k not in _KNOWN})
-        _save(after, {k: v[calibration:] for k, v in arrays.items()})
+        taken = 0 if self.apart else calibration
+        arrays = self.samples(taken + evaluation)
+        first = self.apart(calibration) if self.apart else arrays
+        _save(before, {k: v[:calibration] for k, v in first.items() if k not in _KNOWN})
+        _save(after, {k: v[taken:] for k, v in arrays.items()})
         return model, before, after
 
 
@@ -89,8 +94,8 @@ def _resnet() -> bytes:
     return resnet.build_resnet(_TINY.read("tinyml/image_classification.mltk.zip"))
 
 
-def _small_cifar(count: int) -> Arrays:
-    images, labels = cifar_images(count, size=resnet.SIZE)
+def _small_cifar(count: int, *, training: bool = False) -> Arrays:
+    images, labels = cifar_images(count, size=resnet.SIZE, training=training)
     # This model was trained on (x - 128) / 128.
     return {"image": images - np.float32(1 / 128), "labels": labels}
 
@@ -194,6 +199,13 @@ ZOO: Mapping[str, ZooModel] = {
             _file(_WAKE, "embedding_model.tflite"),
         ),
         ZooModel("blazeface", _FACES, "Apache-2.0", _blazeface, _faces),
-        ZooModel("resnet8", _TINY, "Zlib", _resnet, _small_cifar),
+        ZooModel(
+            "resnet8",
+            _TINY,
+            "Zlib",
+            _resnet,
+            _small_cifar,
+            apart=partial(_small_cifar, training=True),
+        ),
     )
 }

@@ -22,15 +22,23 @@ _WORDS = (
 )  # fmt: skip  # words, not one a line
 
 
-def cifar_images(count: int, *, size: int) -> tuple[Floats, NDArray[np.int64]]:
-    """The first `count` test images, enlarged to [count, 3, size, size] in (x - 127) / 128."""
+def cifar_images(
+    count: int, *, size: int, training: bool = False
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The first `count` test images, enlarged to [count, 3, size, size] in (x - 127) / 128.
+
+    `training`: of the images to learn from.
+    """
+    picture, known = "test_batch.png", "test_lables.json"
+    if training:
+        picture, known = "data_batch_1.png", "train_lables.json"
     Image.MAX_IMAGE_PIXELS = None  # the package keeps 10,000 images in one PNG
-    rows = np.asarray(Image.open(io.BytesIO(CIFAR.read("test_batch.png"))).convert("RGB"))
-    labels = json.loads(CIFAR.read("test_lables.json"))[:count]
+    rows = np.asarray(Image.open(io.BytesIO(CIFAR.read(picture))).convert("RGB"))
+    labels = json.loads(CIFAR.read(known))[:count]
     images = np.empty((count, 3, size, size), np.float32)
     for index, row in enumerate(rows[:count]):
-        picture = Image.fromarray(row.reshape(32, 32, 3))
-        large = picture.resize((size, size), Image.Resampling.BICUBIC)
+        small = Image.fromarray(row.reshape(32, 32, 3))
+        large = small.resize((size, size), Image.Resampling.BICUBIC)
         images[index] = ((np.asarray(large, np.float32) - 127) / 128).transpose(2, 0, 1)
     return images, np.asarray(labels, np.int64)
 

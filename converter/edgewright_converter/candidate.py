@@ -1,6 +1,6 @@
 """One artifact that may ship, and what was measured of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +20,18 @@ class Artifact:
     kernels: str = ""
     """Artifacts of one target with equal kernels differ in numbers only and are equally fast,
     so that their latencies are one measurement; "" where nothing is known to be equal."""
+    left_out_bytes: int = 0
+    """Contents that `without_contents` left out."""
 
     @property
     def size_bytes(self) -> int:
         """All files together."""
-        return sum(len(data) for _, data in self.files)
+        return self.left_out_bytes + sum(len(data) for _, data in self.files)
+
+    def without_contents(self) -> "Artifact":
+        """The same with empty files, for whoever keeps many: of most only figures are wanted."""
+        empty = tuple((name, b"") for name, _ in self.files)
+        return replace(self, files=empty, left_out_bytes=self.size_bytes)
 
     def write(self, folder: Path) -> Path:
         """Write the files into `folder` (made if needed) and give the path to open."""

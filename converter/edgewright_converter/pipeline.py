@@ -81,8 +81,9 @@ def convert(
         metrics = build_metrics(request.metrics, request.gates.metrics)
         reference = Reference.of(preparation.outputs, split.evaluation, metrics)
         _check_labels(request, reference)
-        prepared = preparation.prepared
-        notes = (*reading.notes, *prepared.notes)
+        notes = (*reading.notes, *preparation.prepared.notes)
+        signature = preparation.signature
+        del preparation  # two more copies of the model; jobs read them from the crate
         for note in (*notes, *_split_warnings(split), *missing):
             progress.warn(note)
         golden, rows = _golden(split.evaluation, reference, request.golden)
@@ -97,7 +98,7 @@ def convert(
         progress.stage("writing the report")
         vectors = write_golden(golden)
         report = assemble_report(
-            request, source, notes, preparation.signature, split, reference, results, refused,
+            request, source, notes, signature, split, reference, results, refused,
             golden_digest=digest_of(vectors),
             golden_samples=golden.samples,
             provenance=collect_provenance(now),

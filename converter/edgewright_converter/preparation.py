@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 from edgewright_manifests.errors import EdgewrightError
 from edgewright_manifests.golden import snr_db
 from edgewright_manifests.signature import ModelSignature
@@ -59,10 +60,18 @@ def prepare(
     simplified, problem = _checked(lambda: simplify(source.data), same)
     notes = [f"onnxsim was not used: {problem}"] if problem else []
     base = source.data if simplified is None else simplified
+    if _is_quantized(base):
+        # onnxruntime's quantizer looks for ever for the end of pairs that it did not make.
+        return Prepared(base, None, "it is quantized already", tuple(notes))
     quantizable, problem = _checked(lambda: raise_opset(base, source.opset), same)
     if problem:
         notes.append(f"the opset could not be raised for quantization: {problem}")
     return Prepared(base, quantizable, problem, tuple(notes))
+
+
+def _is_quantized(data: bytes) -> bool:
+    nodes = onnx.load_model_from_string(data).graph.node
+    return any(node.op_type == "QuantizeLinear" for node in nodes)
 
 
 def _checked(

@@ -1,7 +1,7 @@
 """Makes and measures all candidates of all targets, and chooses what ships."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from edgewright_manifests.tensors import Array
 from edgewright_manifests.variant import Precision, Target, Tolerance
 
 from edgewright_converter.cache import Key
-from edgewright_converter.candidate import Candidate, Failure, Latency, Recipe
+from edgewright_converter.candidate import Artifact, Candidate, Failure, Latency, Recipe
+from edgewright_converter.crate import read_crate
 from edgewright_converter.errors import ChildFailed, ConverterError, TargetRefused
 from edgewright_converter.jobs import FloatJob, LatencyJob, Ranking, RankJob, RecipeJob, Trial
 from edgewright_converter.jobs.opening import has_engine
@@ -71,7 +72,9 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    trial: Trial
+    artifact: Artifact
+    """Without contents; they are in the crate."""
+    placement: str
     crate: Path
     evaluation: Evaluation
 
@@ -148,8 +151,8 @@ class TargetRun:
             self._search.take(recipe, found.layers)
 
     def next_mixed(self) -> list[tuple[Recipe, RecipeJob]]:
-        """The next step of the search: more layers in float, until something passes."""
-        recipe = None if self._any_passes() else self._search.next()
+        """The next step of the search: more layers in float, until something may ship."""
+        recipe = None if self._any_passes(smaller=True) else self._search.next()
         return [] if recipe is None else [(recipe, self._job(recipe))]
 
     def take(self, recipe: Recipe, made: Made) -> None:
@@ -176,11 +179,11 @@ class TargetRun:
         bench, every = self._bench, [self._plain, *self._tried]
         candidates = [
             Candidate(
-                item.trial.artifact,
+                item.artifact,
                 item.evaluation.quality,
                 latencies[index] if latencies is not None else None,
                 item.evaluation.predictions,
-                self._search.layers_of(item.trial.artifact.recipe),
+                self._search.layers_of(item.artifact.recipe),
             )
             for index, item in enumerate(every)
         ]
@@ -201,10 +204,12 @@ class TargetRun:
         outputs: dict[str, Array] = {
             name: value[rows] for name, value in every[winner].evaluation.outputs.items()
         }
+        trial: Trial = read_crate(every[winner].crate)
+        candidates[winner] = replace(candidates[winner], artifact=trial.artifact)
         lost = "" if winner == 0 else "a smaller variant passes the gates"
         return TargetResult(
             self.target,
-            self._plain.trial.placement,
+            self._plain.placement,
             candidates[winner],
             tolerance_for(bench.golden, outputs, candidates[winner].artifact.precision),
             f"float ships: {note}" if note else "",
@@ -219,9 +224,14 @@ class TargetRun:
         bench = self._bench
         return RecipeJob(self.target, recipe, bench.reading, bench.preparation, self._plain.crate)
 
-    def _any_passes(self) -> bool:
-        gates = self._bench.gates
-        return any(not gate_problem(item.evaluation.quality, gates) for item in self._tried)
+    def _any_passes(self, *, smaller: bool = False) -> bool:
+        """Whether something keeps the quality, and with `smaller` is no larger than float."""
+        gates, size_bytes = self._bench.gates, self._plain.artifact.size_bytes
+        return any(
+            not gate_problem(item.evaluation.quality, gates)
+            and not (smaller and item.artifact.size_bytes >= size_bytes)
+            for item in self._tried
+        )
 
 
 def convert_targets(
@@ -274,7 +284,8 @@ def _round(
 
 def _judged(made: Made, bench: Bench) -> _Judged:
     trial: Trial = made.value()
-    return _Judged(trial, made.crate, judge_outputs(trial.outputs, bench.reference))
+    evaluation = judge_outputs(trial.outputs, bench.reference)
+    return _Judged(trial.artifact.without_contents(), trial.placement, made.crate, evaluation)
 
 
 def _note(

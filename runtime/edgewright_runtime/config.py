@@ -14,6 +14,7 @@ from edgewright_manifests.documents import Document
 from edgewright_manifests.errors import DocumentError
 
 from edgewright_runtime.health.watchdog import ServiceManager
+from edgewright_runtime.model_settings import ModelSettings
 from edgewright_runtime.update.faults import KillOnce, Reach, pass_by
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -27,6 +28,17 @@ class LogConfig(Document, frozen=True):
 
     level: LogLevel = "info"
     """State changes and what went wrong; nothing per inference."""
+    format: Literal["text", "json"] = "text"
+    """`json`: one object per line, for collectors."""
+
+
+class TracesConfig(Document, frozen=True):
+    """`[traces]`: OpenTelemetry, with the extra `otel`."""
+
+    endpoint: str | None = None
+    """A collector's URL, e.g. http://127.0.0.1:4318/v1/traces; None traces nothing."""
+    rate: Annotated[int, msgspec.Meta(ge=0)] = 100
+    """One of so many requests; every one whose caller traces it; 0 none at all."""
 
 
 class UpdateConfig(Document, frozen=True):
@@ -76,11 +88,14 @@ class RuntimeConfig(Document, frozen=True):
     """Threads per inference: small models are fastest, and leave most CPU, on one."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Inferences of one model at the same time."""
+    models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
+    """`[models.NAME]`, and `[models."*"]` for models without their own."""
     report_s: Seconds = 30.0
     """Between version reports when nothing changes; the fleet calls a device silent after a few."""
     telemetry_s: Seconds = 30.0
     """Between figures."""
     log: LogConfig = LogConfig()
+    traces: TracesConfig = TracesConfig()
     update: UpdateConfig = UpdateConfig()
 
     @property

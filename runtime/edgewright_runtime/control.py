@@ -45,6 +45,28 @@ class Unload(Request, frozen=True, tag="unload"):
     generation: str
 
 
+class Shade(Request, frozen=True, tag="shade"):
+    """Let the unpacked variant in `folder` (or the model file) answer a copy of `share` (0..1).
+
+    Its answers are compared and thrown away. Without `folder` the shadow is taken away.
+    """
+
+    model: str
+    folder: str | None = None
+    share: float = 1.0
+
+
+class Divide(Request, frozen=True, tag="divide"):
+    """Let the variant in `folder` answer `share` (0..1) of the keys that requests bear.
+
+    Without `folder` the active release answers them all again.
+    """
+
+    model: str
+    folder: str | None = None
+    share: float = 0.5
+
+
 class Measure(Request, frozen=True, tag="measure"):
     """Figures of one generation since it was switched to (or `reset`)."""
 
@@ -63,6 +85,9 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 class Done(Reply, frozen=True, tag="done"):
     """The request was carried out."""
+
+    notice: str | None = None
+    """What it did to the requests meanwhile, e.g. that there were no answers for a while."""
 
 
 class Refused(Reply, frozen=True, tag="refused"):
@@ -85,10 +110,39 @@ class Generation(msgspec.Struct, frozen=True):
 
     model: str
     generation: str
-    role: Literal["active", "fallback", "standby"]
+    role: Literal["active", "fallback", "standby", "shadow", "split"]
     variant: str
     placement: str
     """Where it runs, as the engine proves it, e.g. `onnxruntime CPUExecutionProvider`."""
+    kept_bytes: int = 0
+    """Memory that loading it took for good, as measured; 0 where the kernel does not tell."""
+    pid: int | None = None
+    """Of the process that runs it, where it has one of its own."""
+    problem: str | None = None
+    """Why its engine stays down."""
+    misplaced: str | None = None
+    """What does not run where its settings want it."""
+    batch: int = 1
+    """The most requests that run together, as loading measured that it pays; 1: none do."""
+
+
+class ShadowFigures(msgspec.Struct, frozen=True):
+    """What a shadow's answers were worth beside those that were given."""
+
+    model: str
+    generation: str
+    share: float
+    seen: int
+    """Requests that were answered meanwhile."""
+    compared: int
+    dropped: int
+    """Not compared, because it was busy."""
+    misfits: int
+    """It failed, or gave other shapes or no numbers."""
+    top1_agreement: float | None
+    largest_error: float
+    snr_db: float | None
+    latency_ms_p50: float | None
 
 
 class Loaded(Reply, frozen=True, tag="loaded"):
@@ -101,9 +155,18 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     """The HTTP door's address, host:port."""
     grpc: str | None = None
     """The gRPC door's."""
+    state: Literal["loading", "serving", "stopping"] = "serving"
+    """Whether the models that it was started with are loaded; and whether it ends."""
+    shadows: tuple[ShadowFigures, ...] = ()
+    splits: dict[str, float] = {}
+    """By model the share of keys that the second release answers."""
+    absent: dict[str, str] = {}
+    """Models that are known but not in memory, and why."""
+    notices: dict[str, str] = {}
+    """By model what its last load did to the requests meanwhile, if it did something."""
 
 
-AnyRequest = Load | Switch | Unload | Measure | Status
+AnyRequest = Load | Switch | Unload | Shade | Divide | Measure | Status
 AnyReply = Done | Refused | Measured | Loaded
 
 

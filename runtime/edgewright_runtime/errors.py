@@ -5,10 +5,13 @@ RuntimeFault
 ├── ModelRejected          the artifact is damaged, or is not what its variant declares
 ├── InvalidInput           the caller's tensors do not fit the model's signature
 ├── InferenceFailed        the engine accepted the tensors and then failed
+│   └── EngineDown         the model's process crashed; it is started again, or stays down
 ├── ModelUnknown           no model or version of that name is loaded
 ├── RegionUnknown          no shared memory region of that name is registered
 ├── NotAllowed             the server was started without leave for it
 ├── Overloaded             the model's queue is full; try again later
+│   └── ModelLoading       the model is on its way into memory; try again later
+├── MemoryShort            a model does not fit into the memory that it may have
 ├── DeadlineExceeded       the request waited for longer than it was given
 ├── Cancelled              the caller, or the server's end, took the request back in time
 ├── DoorUnavailable        an address or socket cannot be listened on
@@ -17,6 +20,7 @@ RuntimeFault
 └── ServerGone             the local door's server ended, or does not answer
 """
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from edgewright_manifests.errors import EdgewrightError
@@ -53,6 +57,14 @@ class InferenceFailed(RuntimeFault):
     """The engine accepted the tensors and then failed."""
 
 
+class EngineDown(InferenceFailed):
+    """The process that runs the model crashed and is not running again yet, or not any more."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
 class ModelUnknown(RuntimeFault):
     """No model, version or generation of that name is loaded."""
 
@@ -67,6 +79,20 @@ class NotAllowed(RuntimeFault):
 
 class Overloaded(RuntimeFault):
     """The model's queue is full: refused at once, so that the caller may go elsewhere."""
+
+
+class ModelLoading(Overloaded):
+    """The model is known, but not in memory at the moment; it will be in about that time."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        self.wake: Callable[[], Awaitable[None]] | None = None
+        """Loads it, on the server's event loop; None when that is under way."""
+        super().__init__(message)
+
+
+class MemoryShort(RuntimeFault):
+    """A model does not fit beside those that must stay; unload one, or allow more memory."""
 
 
 class DeadlineExceeded(RuntimeFault):

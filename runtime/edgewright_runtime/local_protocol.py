@@ -178,12 +178,18 @@ class Inline(Body, frozen=True):
     size_bytes: int
 
 
-class Infer(Body, frozen=True):
+class Infer(Body, frozen=True, omit_defaults=True):
     """One inference with the tensors in the frame. `timeout_us` 0: the server's own."""
 
     model: str
     inputs: tuple[Inline, ...]
     timeout_us: int = 0
+    priority: int = 0
+    """1 is served first; 0: the model's usual one."""
+    sequence_id: int | str | None = None
+    """The stream that it belongs to, of a model that keeps state."""
+    sequence_start: bool = False
+    sequence_end: bool = False
 
 
 class Outputs(Body, frozen=True):

@@ -1,17 +1,16 @@
 """How each model is served: one TOML table per model, one frozen struct, read once.
 
-    [default]              # for every model that has no table of its own, and beneath those
-    queue_limit = 32
+[models.detector]
+workers = 2
+batching = "off"
 
-    [models.detector]
-    workers = 2
-    batching = "off"
+[models.vad.sequence]
+states = [{ input = "state", output = "stateN" }]
 
-    [models.vad.sequence]
-    states = [{ input = "state", output = "stateN" }]
+[models."*"]           # all that have no table of their own
+queue_limit = 32
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +18,6 @@ from typing import Annotated, Literal
 import msgspec
 from edgewright_manifests import documents
 from edgewright_manifests.documents import Document
-from edgewright_manifests.errors import DocumentError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -52,6 +50,12 @@ class ModelSettings(Document, frozen=True):
     """Inferences at the same time. None: the server's."""
     threads: Count | None = None
     """Threads per inference. None: the server's."""
+    providers: tuple[str, ...] = ()
+    """Where it should run, the first preferred: ONNX Runtime's providers (`tensorrt`, `cuda`,
+    `openvino`, `xnnpack`, `qnn`, `coreml`, `cpu`) or OpenVINO's devices (`npu`, `gpu`, `cpu`).
+    Empty is the CPU. Without `cpu` a model that needs it for a part is refused."""
+    provider_cache: str | None = None
+    """Folder for what a provider compiles: TensorRT takes minutes on a small board."""
     batching: Literal["auto", "off"] = "auto"
     """`auto`: waiting requests run together where loading measured that it pays. Floating-point
     results may then differ in their last bits from those of a request that runs alone."""
@@ -61,8 +65,25 @@ class ModelSettings(Document, frozen=True):
     """1 is served first. With 1 level all requests are alike."""
     default_priority: Count | None = None
     """Of a request that asks for none, or for a level that is not there. None: the middle one."""
+    isolation: Literal["auto", "process", "none"] = "auto"
+    """`process`: the engine runs in a child, so that its crash costs one request and not the
+    server. `auto` is `none`: a release has proven itself in a child before it is installed, and
+    a child costs time and memory at each model (benchmarks/bench_isolation.py)."""
+    decoupled: bool = False
+    """Over ModelStreamInfer each item of the inputs' first axis is answered by itself, as soon as
+    it is ready: a caller that sends many pictures at once need not wait for the last."""
+    pinned: bool = False
+    """Never unloaded to make room for another."""
     sequence: SequenceSettings | None = None
     """For a model that keeps state between requests."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which msgspec makes its own."""
+        if self.default_priority is not None and self.default_priority > self.priority_levels:
+            raise ValueError(
+                f"default_priority {self.default_priority} is none of the levels 1 to "
+                f"{self.priority_levels}"
+            )
 
     @property
     def usual_priority(self) -> int:
@@ -73,36 +94,35 @@ class ModelSettings(Document, frozen=True):
 
 
 class ModelSettingsFile(Document, frozen=True):
-    """The whole file; read by `read_model_settings`."""
+    """The whole file. A device has the same tables in its configuration."""
 
-    default: ModelSettings = ModelSettings()
-    models: dict[str, ModelSettings] = {}
+    models: dict[str, ModelSettings]
 
 
 def read_model_settings(path: Path) -> dict[str, ModelSettings]:
-    """The settings by model in the TOML at `path`; those of other models under "*".
+    """The settings by model in the TOML at `path`.
 
     Raises DocumentError; an unknown key is one, and names the nearest known one.
     """
-    documents.read_toml(path, ModelSettingsFile)
-    table = tomllib.loads(path.read_text("utf-8"))
-    default = table.get("default", {})
-    # Tables are laid over each other before defaults come in: what a model says, it says.
-    found = {
-        name: msgspec.convert({**default, **own}, type=ModelSettings)
-        for name, own in {"*": {}, **table.get("models", {})}.items()
+    return documents.read_toml(path, ModelSettingsFile).models
+
+
+def placed(
+    settings: Mapping[str, ModelSettings], providers: tuple[str, ...], cache: str | None
+) -> dict[str, ModelSettings]:
+    """The settings, with these providers and this folder where a model has none of its own."""
+    if not providers and cache is None:
+        return dict(settings)
+    return {
+        name: msgspec.structs.replace(
+            found,
+            providers=found.providers or providers,
+            provider_cache=found.provider_cache or cache,
+        )
+        for name, found in {"*": ModelSettings(), **settings}.items()
     }
-    for name, settings in found.items():
-        level = settings.default_priority
-        if level is not None and level > settings.priority_levels:
-            raise DocumentError(
-                str(path),
-                f"{name}: default_priority {level} is none of its levels, "
-                f"1 to {settings.priority_levels}",
-            )
-    return found
 
 
 def settings_of(model: str, settings: Mapping[str, ModelSettings]) -> ModelSettings:
-    """A model's own settings, else those of all models, else the defaults."""
+    """A model's own settings, else those of "*", else the defaults."""
     return settings.get(model) or settings.get("*") or ModelSettings()

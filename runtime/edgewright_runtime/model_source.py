@@ -147,7 +147,6 @@ def _unpacked_candidate(folder: Path) -> Candidate:
     return Candidate(unpacked_artifact(folder), folder / GOLDEN_FILE)
 
 
-
 def _from_file(path: Path, target: Target | None) -> ModelSource:
     found = _SUFFIXES.get(path.suffix)
     if not path.exists():

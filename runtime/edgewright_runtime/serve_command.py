@@ -1,7 +1,9 @@
 """`edgewright runtime serve`: the server alone for some models, or an enrolled device."""
 
 import argparse
+import re
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from edgewright_manifests.errors import UsageError
 from edgewright_manifests.variant import TARGETS
 
 from edgewright_runtime.engine.artifact import Artifact
+from edgewright_runtime.engine.providers import NAMES, as_wanted, likely_providers
 from edgewright_runtime.errors import RuntimeFault
+from edgewright_runtime.logs import FORMATS, LEVELS, configure
+from edgewright_runtime.model_settings import placed, read_model_settings
 from edgewright_runtime.model_source import open_source
 from edgewright_runtime.server import ServerConfig, Serving, serve
 from edgewright_runtime.serving.security import exposure
@@ -36,7 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=TARGETS, help="the variant of a bundle to serve")
     parser.add_argument("--threads", type=_threads, help="threads per inference (default 1)")
     parser.add_argument(
+        "--provider",
+        action="append",
+        default=[],
+        metavar="P[,P...]",
+        help="run models there, the first preferred: tensorrt, cuda, openvino, xnnpack, qnn, "
+        "coreml, npu, gpu, cpu; or auto (default cpu)",
+    )
+    parser.add_argument(
+        "--provider-cache", type=Path, metavar="DIR", help="keep what providers compile there"
+    )
+    parser.add_argument(
         "--socket", type=Path, metavar="PATH", help="open the local door there (docs/runtime.md)"
+    )
+    parser.add_argument(
+        "--model-settings",
+        type=Path,
+        metavar="F.toml",
+        help="queue, batching, workers, priorities and sequences of each model (docs/runtime.md)",
     )
     parser.add_argument(
         "--model-control",
@@ -76,8 +98,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--connections",
         type=_count,
         metavar="N",
-        help=f"connections of each network door; further ones are told so (default {DEFAULT_CONNECTIONS})",
+        help=f"of each network door; further ones are told so (default {DEFAULT_CONNECTIONS})",
     )
+    parser.add_argument(
+        "--memory-budget",
+        type=_bytes,
+        metavar="SIZE",
+        help="for all models, e.g. 512MB: beyond it the least recently used are unloaded, and "
+        "loaded again when they are asked for",
+    )
+    parser.add_argument(
+        "--traces", metavar="URL", help="send OpenTelemetry traces to this collector (OTLP, HTTP)"
+    )
+    parser.add_argument(
+        "--trace-rate",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="trace one of N requests, and those whose callers trace them (default 100)",
+    )
+    parser.add_argument("--log-format", choices=FORMATS, help="of the log on stderr; default text")
+    parser.add_argument("--log-level", choices=LEVELS, default="warning", help="default warning")
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="open a control socket too")
     parser.add_argument(
         "--state", type=Path, metavar="DIR", help="state folder of an enrolled device"
@@ -93,6 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "nothing to serve; give --model PATH, or --state DIR of an enrolled device"
         )
+    configure(arguments.log_level, arguments.log_format or "text")
+    settings = read_model_settings(arguments.model_settings) if arguments.model_settings else {}
     address = arguments.http or DEFAULT_HTTP
     tls, token_file = _tls(arguments), _word(arguments.token_file)
     for each in filter(None, (address, arguments.grpc)):
@@ -105,21 +148,47 @@ def run(arguments: argparse.Namespace) -> int:
             if (name or source.name) in models:
                 raise UsageError(f"two models are called {name or source.name}; use NAME=PATH")
             models[name or source.name] = source.candidates[0].artifact
+        strange = settings.keys() - models.keys() - {"*"}
+        if strange:
+            raise UsageError(
+                f"{arguments.model_settings} has settings for {sorted(strange)[0]!r}, which "
+                f"--model does not name; named: {', '.join(models)}"
+            )
         config = ServerConfig(
             http=address,
             grpc=arguments.grpc,
             socket=str(arguments.socket) if arguments.socket else None,
             control=str(arguments.control) if arguments.control else None,
             threads=arguments.threads or 1,
+            models=placed(
+                settings, _providers(arguments.provider), _word(arguments.provider_cache)
+            ),
             model_control=arguments.model_control,
             model_files=arguments.model_files,
             shared_memory=arguments.shared_memory,
+            memory_budget=arguments.memory_budget,
             connections=arguments.connections or DEFAULT_CONNECTIONS,
             tls=tls,
             token_file=token_file,
+            traces=arguments.traces,
+            trace_rate=arguments.trace_rate,
         )
-        uvloop.run(serve(config, models, ready=_announce))
+        from edgewright_runtime.config import service_manager
+
+        uvloop.run(serve(config, models, ready=_announce, manager=service_manager()))
     return 0
+
+
+def _providers(words: Sequence[str]) -> tuple[str, ...]:
+    names = as_wanted(words)
+    if names == ("auto",):
+        from edgewright_runtime.model_source import this_machine
+
+        return likely_providers(this_machine())
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise UsageError(f"--provider {unknown[0]}: use some of {', '.join(sorted(NAMES))}")
+    return names
 
 
 def warn_if_open(address: str, tls: Tls | None, token_file: str | None) -> None:
@@ -135,6 +204,14 @@ def _run_device(arguments: argparse.Namespace) -> int:
             "an enrolled device serves what the fleet assigns, and has its sockets in its state "
             "folder: --model, --target, --control and --socket do not go with --state or --config"
         )
+    for option, found in (
+        ("--provider", arguments.provider),
+        ("--provider-cache", arguments.provider_cache),
+        ("--traces", arguments.traces),
+        ("--log-format", arguments.log_format),
+    ):
+        if found:
+            raise UsageError(f"{option} of a device is said in its configuration: --config F.toml")
     from edgewright_runtime.config import load_config
     from edgewright_runtime.link.identity import is_enrolled
     from edgewright_runtime.supervisor import run as supervise
@@ -201,7 +278,7 @@ def _word(path: Path | None) -> str | None:
 
 def _count(word: str) -> int:
     if not word.isdecimal() or not 1 <= int(word[:8]) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number of connections")
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 to 1000000")
     return int(word)
 
 
@@ -209,3 +286,10 @@ def _threads(word: str) -> int:
     if not word.isdecimal() or not 1 <= int(word[:5]) <= 1024:
         raise argparse.ArgumentTypeError(f"{word!r} is no number of threads (1 to 1024)")
     return int(word)
+
+
+def _bytes(word: str) -> int:
+    found = re.fullmatch(r"([1-9]\d{0,8})(KB|MB|GB)", word.upper())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{word!r} is no size such as 512MB or 2GB")
+    return int(found[1]) << {"KB": 10, "MB": 20, "GB": 30}[found[2]]

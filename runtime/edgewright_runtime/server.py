@@ -5,9 +5,11 @@ It imports no MQTT, TUF, cryptography or SQL: it serves when everything else is 
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,10 @@ from edgewright_manifests.errors import EdgewrightError
 
 from edgewright_runtime.engine.artifact import Artifact, unpacked_artifact
 from edgewright_runtime.errors import DoorUnavailable, one_line
+from edgewright_runtime.health.watchdog import ServiceManager
 from edgewright_runtime.lifeline import die_with_parent
+from edgewright_runtime.logs import FORMATS, configure
+from edgewright_runtime.model_settings import ModelSettings
 from edgewright_runtime.serving.control_door import ControlDoor
 from edgewright_runtime.serving.descriptors import connection_limit
 from edgewright_runtime.serving.http.application import OpenInference
@@ -31,15 +36,21 @@ from edgewright_runtime.serving.inference.loading import Loading
 from edgewright_runtime.serving.inference.log_settings import LogSettings
 from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from edgewright_runtime.serving.inference.trace_settings import TraceSettings
+from edgewright_runtime.serving.inference.tracing import Tracing
 from edgewright_runtime.serving.local.connection import LocalLimits
 from edgewright_runtime.serving.local.door import LocalDoor
+from edgewright_runtime.serving.models.absent import Absent
+from edgewright_runtime.serving.models.footprints import Footprints
 from edgewright_runtime.serving.models.loader import settle
+from edgewright_runtime.serving.models.policy import MemoryPolicy
 from edgewright_runtime.serving.repository import Repository
 from edgewright_runtime.serving.security import Security
 from edgewright_runtime.serving.tcp_door import TcpDoor, is_loopback
 from edgewright_runtime.serving.tls import Tls
 
 _log = logging.getLogger(__name__)
+_CLOSE_S = 3.0
+"""For engines to end what they run after every door has closed; the supervisor waits 15 s."""
 
 
 class Unpacked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +79,11 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Inferences of one model that may run at the same time."""
     queue_limit: int = 64
     """Requests of one model that may wait; the next is refused with 503."""
+    memory_budget: int | None = None
+    """Bytes for all models together: beyond it the least recently used are unloaded, and come
+    back when they are asked for. None: no limit but the machine's."""
+    footprints: str | None = None
+    """File that remembers what loading each model took; None forgets at the end."""
     request_timeout_s: float = 30.0
     """How long a request may wait for its turn when it does not say."""
     read_timeout_s: float = 30.0
@@ -79,6 +95,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Of both TCP doors; their files are read again at SIGHUP."""
     token_file: str | None = None
     """Tokens, one of which callers of the TCP doors must show; read again at SIGHUP."""
+    traces: str | None = None
+    """URL of an OpenTelemetry collector (OTLP over HTTP); None traces nothing."""
+    trace_rate: int = 100
+    """One of so many requests is traced, and every one whose caller traces it; 0: none."""
+    models: Mapping[str, ModelSettings] = msgspec.field(default_factory=dict)
+    """Settings by model, and under "*" those of models without their own."""
     model_control: Literal["none", "explicit"] = "none"
     """Whether clients load and unload the models that the server was started with: not unless it
     is said, since whoever reaches the port could then stop a model."""
@@ -106,8 +128,12 @@ async def serve(
     *,
     ready: Callable[[Serving], None],
     stop: asyncio.Event | None = None,
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; then answer what was asked, and return.
+
+    The doors open first: while models load, health says not ready and requests are told to come
+    again. `manager` is told when they have loaded, and then that the loop turns.
 
     `models` (bare files, bundles) must load, else this raises; a folder of
     `config.unpacked` that does not is logged, since the agent can repair it over the
@@ -118,7 +144,13 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     repository = Repository(
-        threads=config.threads, queue_limit=config.queue_limit, workers=config.workers
+        threads=config.threads,
+        queue_limit=config.queue_limit,
+        workers=config.workers,
+        settings=config.models,
+        memory=MemoryPolicy(
+            config.memory_budget, Footprints(Path(config.footprints) if config.footprints else None)
+        ),
     )
     extensions = _extensions(config, repository, models)
     application = OpenInference(
@@ -138,43 +170,79 @@ async def serve(
         if config.http is not None
         else None
     )
-    grpc = _grpc_door(config, repository, limits, security)
+    grpc = _grpc_door(config, repository, extensions, limits, security)
     security.watch(signal.SIGHUP, [door for door in (http, grpc) if door is not None])
     local = _local_door(config, repository)
-    control: ControlDoor | None = None
+    control = ControlDoor(Path(config.control), repository) if config.control else None
+    doors = [door for door in (http, grpc, local) if door is not None]
+    beating: asyncio.Task[None] | None = None
     try:
-        for name, artifact in models.items():
-            await repository.load(name, artifact.version, partial(_same, artifact))
-            await repository.switch(name, artifact.version, keep_previous=False)
-        for entry in config.unpacked:
-            await _load_unpacked(repository, entry)
-        if http is not None:
-            await http.open()
-        if grpc is not None:
-            await grpc.open()
-        if local is not None:
-            local.open()
+        if control is not None:
+            await control.open()
+        for name in (*models, *(entry.model for entry in config.unpacked)):
+            repository.expect(name, Absent("is being loaded", time.monotonic()))
+        for door in doors:
+            await door.open()
         address = http.address if http is not None else None
         grpc_address = grpc.address if grpc is not None else None
-        if config.control is not None:
-            control = ControlDoor(Path(config.control), repository, http=address, grpc=grpc_address)
-            await control.open()
-        has_tls = config.tls is not None
+        if control is not None:
+            control.http, control.grpc = address, grpc_address
+        loading = asyncio.ensure_future(_load_first(repository, models, config.unpacked))
+        if not await _ended_first(loading, stopped):
+            return
         settle()
+        if control is not None:
+            control.state = "serving"
+        has_tls = config.tls is not None
         ready(Serving(repository, address, config.socket, grpc=grpc_address, has_tls=has_tls))
+        if manager is not None:
+            manager.ready()
+            beating = asyncio.create_task(_beat(manager), name="watchdog")
         await stopped.wait()
         _log.info("server stopping")
     finally:
-        if http is not None:
-            await http.close()
-        if grpc is not None:
-            await grpc.close()
-        if local is not None:
-            await local.close()
+        if control is not None:
+            control.state = "stopping"
+        if manager is not None:
+            manager.stopping()
+        # Together: one client that takes its time does not shorten another's.
+        await asyncio.gather(*(door.close() for door in doors))
+        if beating is not None:
+            beating.cancel()
         if control is not None:
             await control.close()
-        await repository.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(repository.close(), _CLOSE_S)
         extensions.close()
+
+
+async def _load_first(
+    repository: Repository, models: Mapping[str, Artifact], unpacked: Sequence[Unpacked]
+) -> None:
+    for name, artifact in models.items():
+        await repository.load(name, artifact.version, partial(_same, artifact))
+        await repository.switch(name, artifact.version, keep_previous=False)
+    for entry in unpacked:
+        await _load_unpacked(repository, entry)
+
+
+async def _ended_first(loading: "asyncio.Future[None]", stopped: asyncio.Event) -> bool:
+    """Whether the models were loaded before the stop was asked for. Raises what loading does."""
+    stopping = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not loading.done():
+        loading.cancel()
+        return False
+    loading.result()
+    return True
+
+
+async def _beat(manager: ServiceManager) -> None:
+    """Tell that this loop turns, while it does; twice within the time that the manager gives."""
+    while manager.watchdog_s is not None:
+        manager.alive()
+        await asyncio.sleep(manager.watchdog_s / 2)
 
 
 def _extensions(
@@ -182,6 +250,7 @@ def _extensions(
 ) -> Extensions:
     addresses = [address for address in (config.http, config.grpc) if address is not None]
     is_local = all(is_loopback(address) for address in addresses)
+    traces = TraceSettings(trace_file=config.traces or "", trace_rate=config.trace_rate)
     return Extensions(
         SharedMemory(
             is_allowed=config.shared_memory == "on"
@@ -197,12 +266,17 @@ def _extensions(
             takes_files=config.model_files == "accept",
         ),
         LogSettings(),
-        TraceSettings(),
+        traces,
+        Tracing(config.traces, traces) if config.traces is not None else None,
     )
 
 
 def _grpc_door(
-    config: ServerConfig, repository: Repository, limits: Limits, security: Security
+    config: ServerConfig,
+    repository: Repository,
+    extensions: Extensions,
+    limits: Limits,
+    security: Security,
 ) -> TcpDoor | None:
     """Imported only when it is wanted. Raises DoorUnavailable."""
     if config.grpc is None:
@@ -218,6 +292,7 @@ def _grpc_door(
     return GrpcDoor(
         config.grpc,
         repository,
+        extensions,
         GrpcLimits(
             message_bytes=limits.body_bytes,
             read_timeout_s=limits.read_timeout_s,
@@ -245,6 +320,7 @@ async def _load_unpacked(repository: Repository, entry: Unpacked) -> None:
         await repository.load(entry.model, entry.generation, _unpacked(entry))
         await repository.switch(entry.model, entry.generation, keep_previous=False)
     except EdgewrightError as error:
+        repository.expect_no_more(entry.model)
         _log.error("release does not load model=%s reason=%s", entry.model, error)
 
 
@@ -259,11 +335,7 @@ def _same(artifact: Artifact) -> Artifact:
 def main(words: Sequence[str] | None = None) -> int:
     """Parse the flags and serve; 0 after SIGTERM, 1 with one line when it cannot start."""
     arguments = _parser().parse_args(words)
-    logging.basicConfig(
-        level=arguments.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    configure(arguments.log_level, arguments.log_format)
     if arguments.parent is not None:
         die_with_parent(arguments.parent)
     try:
@@ -280,6 +352,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default="{}", help="a ServerConfig as JSON")
     parser.add_argument("--parent", type=int, help="die when this process does")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    parser.add_argument("--log-format", default="text", choices=FORMATS)
     return parser
 
 

@@ -7,7 +7,7 @@ from edgewright_manifests import documents
 from edgewright_manifests.documents import Document
 from edgewright_manifests.errors import UsageError
 
-from edgewright_runtime.control import Loaded, Measure, Measured, Status
+from edgewright_runtime.control import Loaded, Measure, Measured, ShadowFigures, Status
 from edgewright_runtime.control_client import ControlClient
 from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.update.cursor import Cursor
@@ -49,6 +49,14 @@ class DeviceStatus(Document, frozen=True):
     http: str | None
     generations: tuple[ServedGeneration, ...]
     slots: tuple[Slot, ...]
+    state: str
+    """Of the server: loading, serving, stopping; unknown while it does not answer."""
+    shadows: tuple[ShadowFigures, ...]
+    splits: dict[str, float]
+    absent: dict[str, str]
+    """Models that are known but not in memory, and why."""
+    notices: dict[str, str]
+    """By model what its last load did to the requests meanwhile."""
     update: str
     """State of the update machine."""
     assignment: int
@@ -91,6 +99,11 @@ def look(state: Path) -> DeviceStatus:
         running=loaded is not None,
         problem=problem,
         http=loaded.http if loaded else None,
+        state=loaded.state if loaded else "unknown",
+        shadows=loaded.shadows if loaded else (),
+        splits=loaded.splits if loaded else {},
+        absent=loaded.absent if loaded else {},
+        notices=loaded.notices if loaded else {},
         generations=_generations(client, loaded),
         slots=_slots(state),
         update=cursor.state.value,
@@ -142,6 +155,8 @@ def _slots(state: Path) -> tuple[Slot, ...]:
 
 def _print(status: DeviceStatus) -> None:
     print(f"server      {'http://' + status.http if status.http else status.problem or 'running'}")
+    if status.state != "serving":
+        print(f"state       {status.state}")
     print(f"update      {status.update}, assignment {status.assignment}")
     if status.reason:
         print(f"reason      {status.reason}")
@@ -156,3 +171,17 @@ def _print(status: DeviceStatus) -> None:
             f"{found.role:<12}{found.model} {found.variant} on {found.placement}: "
             f"{found.requests or 0} requests, {found.errors or 0} errors{latency}"
         )
+    for shadow in status.shadows:
+        agreement = shadow.top1_agreement
+        shown = "nothing yet" if agreement is None else f"top-1 the same in {agreement:.1%}"
+        snr = "" if shadow.snr_db is None else f", SNR {shadow.snr_db:.1f} dB"
+        print(
+            f"compared    {shadow.model} with {shadow.generation}: {shadow.compared} requests, "
+            f"{shown}, largest error {shadow.largest_error:g}{snr}, {shadow.dropped} dropped"
+        )
+    for model, share in status.splits.items():
+        print(f"split       {share:.0%} of the keys of {model} go to its second release")
+    for model, reason in status.absent.items():
+        print(f"absent      {model} {reason}")
+    for notice in status.notices.values():
+        print(f"notice      {notice}")

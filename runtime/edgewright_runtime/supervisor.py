@@ -28,6 +28,7 @@ from edgewright_runtime.update import boot
 
 if TYPE_CHECKING:
     from edgewright_runtime.config import RuntimeConfig
+    from edgewright_runtime.model_settings import ModelSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -144,9 +145,10 @@ class Supervisor:
         if self._server.process is None:
             self._answered = time.monotonic()
             return
-        if ping(self._control):
+        state = ping(self._control)
+        if state is not None:
             self._answered = time.monotonic()
-            if not self._ready:
+            if not self._ready and state == "serving":
                 self._ready = True
                 self._manager.ready()
                 _LOG.info("ready")
@@ -183,8 +185,12 @@ class Supervisor:
             "socket": str(self._run / "infer.sock"),
             "threads": self._config.threads,
             "workers": self._config.workers,
+            "footprints": str(self._state / "footprints.json"),
             "connections": self._config.connections,
             "token_file": self._config.token_file,
+            "traces": self._config.traces.endpoint,
+            "trace_rate": self._config.traces.rate,
+            "models": msgspec.to_builtins(self._models()),
             "tls": msgspec.to_builtins(self._config.tls),
         }
         if slot is not None:
@@ -192,6 +198,14 @@ class Supervisor:
                 {"model": slot.model, "generation": slot.generation, "folder": str(slot.folder)}
             ]
         return self._command("server", json.dumps(config))
+
+    def _models(self) -> dict[str, ModelSettings]:
+        """What providers compile is kept beside the slots: an update needs it again."""
+        from edgewright_runtime.model_settings import placed
+
+        if not any(found.providers for found in self._config.models.values()):
+            return self._config.models
+        return placed(self._config.models, (), str(self._state / "compiled"))
 
     def _agent_command(self) -> list[str]:
         import msgspec
@@ -203,6 +217,7 @@ class Supervisor:
         return [
             sys.executable, "-m", f"edgewright_runtime.{module}",
             "--config", config, "--parent", str(os.getpid()), "--log-level", level,
+            "--log-format", self._config.log.format,
         ]  # fmt: skip  # flags beside their values
 
     def _note(self) -> None:
@@ -235,11 +250,9 @@ def run(config: RuntimeConfig) -> int:
         )
         return 1
     (state / "run").mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=config.log.level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    from edgewright_runtime.logs import configure
+
+    configure(config.log.level, config.log.format)
     with _locked(state / "run" / "supervisor.lock") as mine:
         if not mine:
             sys.stderr.write(
@@ -254,17 +267,19 @@ def run(config: RuntimeConfig) -> int:
         return Supervisor(config, service_manager()).run()
 
 
-def ping(control: Path) -> bool:
-    """Whether the server answers a Status on its control socket (control.py's frames)."""
+def ping(control: Path) -> str | None:
+    """The state that the server tells on its control socket (control.py's frames), if it does."""
     question = b'{"request":"status"}'
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(PING_LIMIT_S)
             connection.connect(str(control))
             connection.sendall(len(question).to_bytes(4, "big") + question)
-            return len(connection.recv(4)) > 0
-    except OSError:
-        return False
+            with connection.makefile("rb") as file:
+                reply = json.loads(file.read(int.from_bytes(file.read(4), "big")))
+            return str(reply.get("state", "serving"))
+    except (OSError, ValueError):
+        return None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,8 @@ def test_a_model_that_int8_ruins_ships_with_its_worst_layers_in_float(
     assert outcome.status == 0, outcome
     bundle = open_bundle(convert.out)
     # Core ML's INT8 is of the weights alone, which this model survives. With OpenVINO and LiteRT
-    # one of the two layers in float is not enough, and both would be the float model.
+    # the search tries its two layers together and each alone; what keeps the answers is larger
+    # than the float file of 3 or 4 kB, and not faster.
     assert [e.variant.id for e in bundle.entries] == [
         "onnx-mixed",
         "openvino-float",
@@ -165,7 +166,8 @@ def test_a_model_with_a_fixed_batch_of_one_converts_to_every_target(
         outputs={"y": [1, 3]},
     )
     samples = save_samples(tmp_path / "s.npz", x=images(40)[:, 0, :2].reshape(40, 16))
-    assert convert(model, "--calibration", samples).status == 0
+    # What is searched for by measuring has tests of its own, and no axis to look at.
+    assert convert(model, "--evaluate", samples, "--precision", "float").status == 0
     bundle = open_bundle(convert.out)
     assert [e.variant.target for e in bundle.entries] == [
         "onnx", "openvino", "tflite", "coreml", "tensorrt",

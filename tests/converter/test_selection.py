@@ -119,3 +119,16 @@ def test_a_few_microseconds_decide_nothing_however_noise_turns_them(ratio: float
     small = [candidate(ratio=ratio), candidate(size=120, ratio=1.0)]
     choice = choose(tiny, small, GATES, slower_for_smaller=False)
     assert choice.reasons == ("", "as good as the winner, and 20 bytes larger")
+
+
+def test_a_few_microseconds_are_no_advantage_of_a_larger_file() -> None:
+    tiny = candidate(agreement=1.0, snr_db=130, size=400, ratio=1.0, float_us=22)
+    choice = choose(tiny, [candidate(0.895, size=401, ratio=0.8)], GATES)
+    assert choice.reasons == ("float is as good or better in quality, latency and size",)
+
+
+def test_a_much_smaller_file_is_worth_decibels_that_nobody_hears() -> None:
+    larger = candidate(snr_db=44, size=200)
+    for snr_db, size, wins in ((39, 100, True), (34, 100, False), (39, 180, False)):
+        choice = choose(FLOAT, [larger, candidate(snr_db=snr_db, size=size)], GATES)
+        assert choice.winner == int(wins), (snr_db, size)

@@ -1,5 +1,6 @@
 """Small real models for the tests, one builder per kind of file."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def reciprocal_onnx(path: Path) -> Path:
     return save_onnx(graph, path)
 
 
+def gather_onnx(path: Path) -> Path:
+    """x INT64 [batch] -> y FP32 [batch]: an index from 3 on makes the engine fail."""
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        "gather",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch"])],
+        [numpy_helper.from_array(np.arange(3, dtype=np.float32), "table")],
+    )
+    return save_onnx(graph, path)
+
+
 def nonzero_onnx(path: Path) -> Path:
     """x FP32 [batch, 4] -> y INT64 [1, 2, found]: a size that depends on the values."""
     graph = helper.make_graph(
@@ -67,6 +80,78 @@ def nonzero_onnx(path: Path) -> Path:
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", FEATURES])],
         [helper.make_tensor_value_info("y", TensorProto.INT64, [1, 2, "found"])],
         [numpy_helper.from_array(np.array([0], np.int64), "axis")],
+    )
+    return save_onnx(graph, path)
+
+
+def recurrent_onnx(path: Path, *, state_size: int = CLASSES) -> Path:
+    """x FP32 [1, 4], state FP32 [1, n] -> stateN = tanh(x w + 0.5 state), y = 2 stateN.
+
+    With the state's size 3 it is `recurrent_step`; others are other releases.
+    """
+    w = np.resize(weights()[0], (FEATURES, state_size))
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["driven"]),
+            helper.make_node("Mul", ["state", "half"], ["kept"]),
+            helper.make_node("Add", ["driven", "kept"], ["sum"]),
+            helper.make_node("Tanh", ["sum"], ["stateN"]),
+            helper.make_node("Add", ["stateN", "stateN"], ["y"]),
+        ],
+        "recurrent",
+        [
+            info("x", TensorProto.FLOAT, [1, FEATURES]),
+            info("state", TensorProto.FLOAT, [1, state_size]),
+        ],
+        [
+            info("y", TensorProto.FLOAT, [1, state_size]),
+            info("stateN", TensorProto.FLOAT, [1, state_size]),
+        ],
+        [
+            numpy_helper.from_array(w, "w"),
+            numpy_helper.from_array(np.array(0.5, np.float32), "half"),
+        ],
+    )
+    return save_onnx(graph, path)
+
+
+def recurrent_step(x: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """The next state, which is half of y; by numpy."""
+    found: np.ndarray = np.tanh(x @ weights()[0] + np.float32(0.5) * state)
+    return found
+
+
+def wide_onnx(path: Path, *, width: int = 1024) -> Path:
+    """x FP32 [batch, 64] -> y FP32 [batch, 10] over two wide layers: its time is its weights'."""
+    random = np.random.default_rng(0)
+    sizes = (64, width, width, 10)
+    layers = [
+        (random.standard_normal(pair) / np.sqrt(pair[0])).astype(np.float32)
+        for pair in itertools.pairwise(sizes)
+    ]
+    names = ["x", "h0", "h1", "y"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", [names[at], f"w{at}"], [names[at + 1]])
+            for at in range(len(layers))
+        ],
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(layer, f"w{at}") for at, layer in enumerate(layers)],
+    )
+    return save_onnx(graph, path)
+
+
+def cumulative_onnx(path: Path) -> Path:
+    """x FP32 [batch, 64] -> y, the sums down the batch: its items see their neighbours."""
+    graph = helper.make_graph(
+        [helper.make_node("CumSum", ["x", "axis"], ["y"])],
+        "cumulative",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 64])],
+        [numpy_helper.from_array(np.array(0, np.int64), "axis")],
     )
     return save_onnx(graph, path)
 

@@ -39,7 +39,7 @@ def emit_openvino(data: bytes, *, fp16: bool = False) -> Artifact:
             TypeError,
         ) as error:
             raise _refusal(error, data) from error
-        files = save_ir(model, Path(name), compress_to_fp16=fp16)
+        files = save_ir(model, Path(name), compress_to_fp16=fp16, named=True)
     recipe = "openvino fp16 weights" if fp16 else "float"
     return Artifact("openvino", "fp16" if fp16 else "float", recipe, files)
 

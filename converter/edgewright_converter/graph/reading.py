@@ -8,6 +8,7 @@ symbolic shape arithmetic is needed, and a batch size baked into a reshape shows
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from edgewright_converter.graph.control_flow import CONTROL_FLOW, ITERATIONS_MAX
 from edgewright_converter.graph.folding import fold_affine
 from edgewright_converter.graph.model import Array, Attribute, Graph, Node, Shape, TensorType
 from edgewright_converter.graph.probe import Probe, node_name, probe, schema_of
+from edgewright_converter.graph.quantization import express_quantization
 
 _CONTROL_FLOW_REASONS = {
     "If": "its condition is computed, and its branches give different shapes",
@@ -87,7 +89,8 @@ def read_graph(model: onnx.ModelProto, *, target: str) -> Graph:
                     reason=f"the shape of {name!r} is not known, or depends on the batch size "
                     "in more than its sizes",
                 )
-    return fold_affine(graph)
+    graph = express_quantization(fold_affine(graph))
+    return replace(graph, nodes=_needed(graph.nodes, outputs))
 
 
 def _omitted(graph: Graph, node: Node, name: str) -> bool:

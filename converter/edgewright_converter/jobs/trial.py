@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 from edgewright_manifests.errors import EdgewrightError
+from edgewright_manifests.golden import snr_db
 from edgewright_manifests.variant import Target
 
 from edgewright_converter.candidate import Artifact, Failure, Recipe, RecipeSource
@@ -34,10 +35,15 @@ class Trial:
     outputs: Tensors
 
 
-def _emit_tflite(data: bytes) -> Artifact:
+_WISHED_SNR_DB = 100.0
+"""A float TFLite file below this is written once more with short sums (PP-OCRv4 rec: 98.7 dB,
+then 103.0, as fast)."""
+
+
+def _emit_tflite(data: bytes, *, short_sums: bool = False) -> Artifact:
     try:
         with silenced():
-            written = write_tflite(onnx.load_model_from_string(data))
+            written = write_tflite(onnx.load_model_from_string(data), short_sums=short_sums)
     except TargetRefused:
         raise
     except ConverterError as error:
@@ -72,10 +78,17 @@ class FloatJob:
         """Raises TargetRefused."""
         reading: Reading = read_crate(self.reading)
         preparation: Preparation = read_crate(self.preparation)
-        artifact = EMITTERS[self.target](preparation.prepared.simplified)
+        data = preparation.prepared.simplified
+        artifact = EMITTERS[self.target](data)
         sign.beat()
         try:
-            return _try(artifact, reading, preparation, scratch, sign)
+            made = _try(artifact, reading, preparation, scratch, sign)
+            reached_db = snr_db(preparation.outputs, made.outputs)
+            if self.target == "tflite" and reached_db < _WISHED_SNR_DB:
+                artifact = _emit_tflite(data, short_sums=True)
+                other = _try(artifact, reading, preparation, scratch, sign)
+                made = max(made, other, key=lambda one: snr_db(preparation.outputs, one.outputs))
+            return made
         except Unusable as error:
             raise TargetRefused(
                 self.target, f"the converted model cannot be run: {error}"

@@ -1,21 +1,26 @@
 """Which layers to keep in float: more and more of the worst, until the gates pass.
 
 Twice as many at each step: the errors of a network's layers add up, so that the first few
-decide or none do, and every step is a whole artifact that is measured end to end.
+decide or none do, and every step is a whole artifact that is measured end to end. In a small
+network every one with weights is tried alone too: the one that adds most noise need not be the
+one that the answers hang on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edgewright_manifests.variant import Target
 
 from edgewright_converter.candidate import LayerError, Recipe
-from edgewright_converter.quantize.layers import HurtLayer, layer_errors
+from edgewright_converter.quantize.layers import HurtLayer, layer_errors, with_weights
 from edgewright_converter.quantize.recipes import LAYERED, recipes_for
 from edgewright_converter.quantize.recipes.library_recipe import LayeredRecipe
 from edgewright_converter.request import WantedPrecision
 
 _MOST_SHARE = 0.5
 """With more than half of the layers in float there is little left to gain."""
+_SMALL = 6
+"""Layers with weights of a network whose every one can be tried: as many candidates more, of a
+second each."""
 
 
 class LayerSearch:
@@ -35,13 +40,11 @@ class LayerSearch:
 
     def take(self, recipe: LayeredRecipe, ranked: Sequence[HurtLayer]) -> None:
         """The layers under one of them, worst first; its steps come after those taken before."""
-        self._told[recipe.name] = layer_errors(ranked, 0)
-        kept = 1
-        while self._mixes and kept <= _MOST_SHARE * len(ranked):
-            step = recipe.keeping(ranked[:kept])
-            self._told[step.name] = layer_errors(ranked, kept)
+        self._told[recipe.name] = layer_errors(ranked, ())
+        for places in _choices(ranked) if self._mixes else ():
+            step = recipe.keeping(ranked, places)
+            self._told[step.name] = layer_errors(ranked, places)
             self._steps.append(step)
-            kept *= 2
 
     def next(self) -> Recipe | None:
         """The next recipe to try, or None when all were."""
@@ -50,3 +53,14 @@ class LayerSearch:
     def layers_of(self, recipe: str) -> tuple[LayerError, ...]:
         """What is known of the layers under a recipe, by its name."""
         return self._told.get(recipe, ())
+
+
+def _choices(ranked: Sequence[HurtLayer]) -> Iterator[Sequence[int]]:
+    """Which layers, by their places in `ranked`, to keep in float at each step."""
+    heavy = set(with_weights(ranked))
+    kept = 1
+    while kept <= _MOST_SHARE * len(ranked):
+        yield range(kept)
+        if kept == 1 and len(heavy) <= _SMALL:
+            yield from ([place] for place, one in enumerate(ranked) if place and one in heavy)
+        kept *= 2

@@ -19,6 +19,8 @@ _WITH_WEIGHTS = {
 """Operators with weights, in each format's words; a name of one means the same in the others."""
 _CEILING_DB = 120.0
 """Equal to FP32's last digits; keeps infinity out of reports."""
+_LOST = 1e12
+"""Noise over signal where nothing is left: -120 dB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,12 @@ def rank_layers(plain: Probe, quantized: Probe, feed: CalibrationFeed) -> tuple[
                 exact = wanted[name].astype(np.float64)
                 signal[name] = signal.get(name, 0.0) + float(np.sum(exact**2))
                 noise[name] = noise.get(name, 0.0) + float(np.sum((exact - found[name]) ** 2))
-    ratio = {name: noise[name] / max(power, 1e-30) for name, power in signal.items()}
+    # A mask of minus infinity has no ratio; what became infinite has the largest one.
+    ratio = {
+        name: float(np.nan_to_num(noise[name] / max(power, 1e-30), nan=_LOST, posinf=_LOST))
+        for name, power in signal.items()
+        if np.isfinite(power)
+    }
     makers = {layer.name: layer for layer in plain.layers}
     hurt = []
     for layer in plain.layers:
@@ -80,9 +87,9 @@ def rank_layers(plain: Probe, quantized: Probe, feed: CalibrationFeed) -> tuple[
     return tuple(sorted(hurt, key=lambda item: -item.added))
 
 
-def layer_errors(ranked: Sequence[HurtLayer], kept: int) -> tuple[LayerError, ...]:
-    """The figures, lowest SQNR first; the first `kept` of `ranked` are marked as float."""
-    marked = [replace(item.error, kept_float=index < kept) for index, item in enumerate(ranked)]
+def layer_errors(ranked: Sequence[HurtLayer], kept: Collection[int]) -> tuple[LayerError, ...]:
+    """The figures, lowest SQNR first; those at the places `kept` of `ranked` are marked float."""
+    marked = [replace(item.error, kept_float=place in kept) for place, item in enumerate(ranked)]
     return tuple(sorted(marked, key=lambda error: error.sqnr_db))
 
 

@@ -11,8 +11,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def name_nodes(data: bytes) -> bytes:
-    """The same model with a name for every node (the first output's, where it had none), and
-    with initializers in place of Constant nodes, which quantizers take for activations.
+    """The same model with a name for every node (the first output's, where it had none), with
+    initializers in place of Constant nodes, which quantizers take for activations, and with a
+    bias of its own for every layer.
     """
     model = onnx.load_model_from_string(data)
     graph = model.graph
@@ -27,8 +28,29 @@ def name_nodes(data: bytes) -> bytes:
     graph.node.extend(kept)
     for node in graph.node:
         node.name = node.name or node.output[0]
+    _part_biases(graph)
     result: bytes = model.SerializeToString(deterministic=True)
     return result
+
+
+def _part_biases(graph: onnx.GraphProto) -> None:
+    """Each layer's scale makes another integer of a bias, and onnxruntime 1.31 mixes up those of
+    one that several share (basic-pitch has 36 numbers for 18 convolutions).
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    taken: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or len(node.input) < 3:
+            continue
+        bias = constants.get(node.input[2])
+        if bias is None:
+            continue
+        if bias.name in taken:
+            copied = graph.initializer.add()
+            copied.CopyFrom(bias)
+            copied.name = f"{bias.name}_of_{node.name}"
+            node.input[2] = copied.name
+        taken.add(bias.name)
 
 
 def _tensor(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgewright_converter.quantize.calibration import CalibrationFeed
 from edgewright_converter.quantize.onnx_names import name_nodes
+from edgewright_converter.quantize.onnx_tail import open_tail, tail_of
 from edgewright_converter.quantize.probes.onnx_probe import OnnxProbe
 from edgewright_converter.quantize.ranges import Method, Ranges, collect_ranges
 
@@ -33,12 +34,14 @@ def quantize_qdq(
     ranges: Method,
     per_channel: bool,
     symmetric: bool = False,
+    float_tail: bool = False,
     extra_options: Mapping[str, Any] | None = None,  # Any: onnxruntime ships no types
     **options: Any,
 ) -> Quantized:
     """quantize_static in QDQ form, u8 activations and s8 weights unless `options` say otherwise.
 
-    `symmetric` puts 0 in the middle of ranges that have both signs.
+    `symmetric` puts 0 in the middle of ranges that have both signs; `float_tail` leaves what
+    comes behind the last weights as it is.
 
     Raises one of `library_errors()`.
     """
@@ -58,6 +61,8 @@ def quantize_qdq(
     prepared.write_bytes(plain)
     found = collect_ranges(OnnxProbe(plain), feed, ranges)
     _write_ranges({name: _centered(r) if symmetric else r for name, r in found.items()}, cache)
+    tail = tail_of(plain) if float_tail else []
+    options["nodes_to_exclude"] = [*options.get("nodes_to_exclude", ()), *tail]
     # onnxruntime 1.31 cannot adjust the scales of a per-channel vector for its bias
     # ("truth value of an array", Magika); without that step it quantizes the model.
     for adjust in ({}, {"QDQDisableWeightAdjustForInt32Bias": True}):
@@ -78,7 +83,7 @@ def quantize_qdq(
         except ValueError as error:
             if adjust or "truth value" not in str(error):
                 raise
-    return Quantized(plain, quantized.read_bytes())
+    return Quantized(plain, open_tail(quantized.read_bytes(), tail))
 
 
 def library_errors() -> tuple[type[Exception], ...]:

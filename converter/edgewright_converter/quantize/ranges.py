@@ -27,7 +27,7 @@ _PERCENTILE = 99.99
 """Keeps all but one value in ten thousand; 99.999 is min-max on small sets."""
 _MEMORY = 0.9
 """Of the moving average; ai-edge-quantizer's default is 0.95, which forgets 14 samples ago."""
-_SHARES = tuple(1 - 0.02 * step for step in range(36))
+_SHARES = tuple(1 - 0.02 * step for step in range(45))
 """Parts of the full range that MSE and entropy try."""
 _STEPS = 255
 _LEAST_WIDTH = 1e-30

@@ -9,7 +9,7 @@ are anything with the buffer protocol; results are numpy arrays where numpy is i
 """
 
 from edgewright_runtime.client.asynchronous import AsyncClient, AsyncModel, AsyncSlot
-from edgewright_runtime.client.model import Client, Model
+from edgewright_runtime.client.model import Client, Model, Step
 from edgewright_runtime.client.slot import Slot
 
-__all__ = ["AsyncClient", "AsyncModel", "AsyncSlot", "Client", "Model", "Slot"]
+__all__ = ["AsyncClient", "AsyncModel", "AsyncSlot", "Client", "Model", "Slot", "Step"]

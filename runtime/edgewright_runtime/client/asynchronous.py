@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from edgewright_runtime.client.buffers import Tensor
-from edgewright_runtime.client.model import Client, Model, Way
+from edgewright_runtime.client.model import Client, Model, Step, Way
 from edgewright_runtime.client.slot import Slot
 from edgewright_runtime.errors import ServerGone
 
@@ -35,11 +35,19 @@ class AsyncClient:
         if self._client is not None:
             self._client.close()
 
+    @property
+    def way(self) -> Way:
+        """See `Client.way`. Raises ServerGone."""
+        return self._connected().way
+
     async def model(self, name: str) -> "AsyncModel":
         """The model of that name. Raises ModelUnknown, ServerGone."""
+        return AsyncModel(await asyncio.to_thread(self._connected().model, name))
+
+    def _connected(self) -> Client:
         if self._client is None:
             raise ServerGone("use the client as `async with AsyncClient(path) as client`")
-        return AsyncModel(await asyncio.to_thread(self._client.model, name))
+        return self._client
 
 
 class AsyncModel:
@@ -48,12 +56,20 @@ class AsyncModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    async def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    async def infer(
+        self,
+        inputs: Mapping[str, Tensor],
+        *,
+        priority: int = 0,
+        sequence: Step | None = None,
+    ) -> dict[str, Tensor]:
         """See `Model.infer`."""
         model = self.model
         given = model.given(inputs)
-        if not model.can_share:
-            return await asyncio.to_thread(model.infer_inline, given)
+        if not model.can_share or priority or sequence is not None:
+            return await asyncio.to_thread(
+                lambda: model.infer_inline(given, priority=priority, sequence=sequence)
+            )
         try:
             slot = await asyncio.to_thread(model.take, given)
         except ServerGone:
@@ -80,10 +96,16 @@ class AsyncModel:
 
 
 class AsyncSlot:
-    """See `Slot`; one task at a time."""
+    """See `Slot`; one task at a time. `async with` closes it."""
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
+
+    async def __aenter__(self) -> "AsyncSlot":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @property
     def inputs(self) -> Mapping[str, Tensor]:
@@ -123,7 +145,7 @@ class AsyncSlot:
                     self.slot.check(late=loop.time() > ends)
         finally:
             loop.remove_reader(descriptor)
-        os.eventfd_read(descriptor)
+        self.slot.take_answer()
 
     async def close(self) -> None:
         """See `Slot.close`."""

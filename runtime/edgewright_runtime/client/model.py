@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,15 @@ the bell, or everything through the socket."""
 Shapes = tuple[tuple[int, ...], ...]
 _KEPT = 8
 """Slots of one model that `infer` keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Of a sequence: its number or name, and whether this request begins or ends it."""
+
+    id: int | str | None
+    start: bool = False
+    end: bool = False
 
 
 class Client:
@@ -92,13 +102,24 @@ class Model:
         self._lock = threading.Lock()
         self._idle: dict[Shapes, list[Slot]] = {}
 
-    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def infer(
+        self,
+        inputs: Mapping[str, Tensor],
+        *,
+        priority: int = 0,
+        sequence: Step | None = None,
+    ) -> dict[str, Tensor]:
         """One inference; the outputs are the caller's own.
 
-        A server that was restarted is asked once more over a new connection. Raises
-        InvalidInput, InferenceFailed, ModelUnknown, Overloaded, DeadlineExceeded, ServerGone.
+        `priority` 1 is served first, 0 is the model's usual one. `sequence` is for a model that
+        keeps state: which stream this is of, and whether its first or last. Either sends the
+        tensors through the socket. A server that was restarted is asked once more over a new
+        connection, unless in a sequence, whose state went with it. Raises InvalidInput,
+        InferenceFailed, ModelUnknown, Overloaded, DeadlineExceeded, ServerGone.
         """
         given = self.given(inputs)
+        if sequence is not None or priority:
+            return self.infer_inline(given, priority=priority, sequence=sequence)
         try:
             return self._infer(given)
         except ServerGone:
@@ -178,14 +199,25 @@ class Model:
             for spec, (memory, shape) in zip(self.outputs, slot.results(), strict=True)
         }
 
-    def infer_inline(self, given: Mapping[str, Given]) -> dict[str, Tensor]:
+    def infer_inline(
+        self, given: Mapping[str, Given], *, priority: int = 0, sequence: Step | None = None
+    ) -> dict[str, Tensor]:
         """One inference with all tensors through the socket."""
         inputs = tuple(
             Inline(spec.name, spec.datatype, each.shape, len(each.data))
             for spec, each in ((spec, given[spec.name]) for spec in self.inputs)
         )
         pieces = [given[spec.name].data for spec in self.inputs]
-        answer, tensors, _ = self._client.wire.exchange(Infer(self.name, inputs), pieces)
+        step = sequence or Step(None)
+        question = Infer(
+            self.name,
+            inputs,
+            priority=priority,
+            sequence_id=step.id,
+            sequence_start=step.start,
+            sequence_end=step.end,
+        )
+        answer, tensors, _ = self._client.wire.exchange(question, pieces)
         if not isinstance(answer, Outputs):
             raise LocalFault(f"a {type(answer).__name__} is no answer to an inference")
         found: dict[str, Tensor] = {}

@@ -152,6 +152,10 @@ class Slot:
             raise ServerGone("this slot's connection or last run has ended; open another slot")
         os.eventfd_write(self._bells[0], 1)
 
+    def take_answer(self) -> None:
+        """Make `answer_descriptor` quiet again, once it is readable."""
+        os.eventfd_read(self._bells[1])
+
     def settle(self) -> None:
         """After a run was answered: see to the outputs, or raise what became of it."""
         state, code, size = STATUS.unpack_from(self._memory)

@@ -46,6 +46,11 @@ def memory_used_bytes(root: Path = ROOT) -> int | None:
     return total - available if total is not None and available is not None else None
 
 
+def memory_available_bytes(root: Path = ROOT) -> int | None:
+    """Memory that programs can still have, in bytes."""
+    return _memory(root, "MemAvailable")
+
+
 def temperature_c(root: Path = ROOT) -> float | None:
     """The hottest thermal zone, in degrees Celsius."""
     found: list[float] = []

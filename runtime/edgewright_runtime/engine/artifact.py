@@ -8,6 +8,7 @@ from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 from edgewright_manifests.variant import Target
 
 from edgewright_runtime.engine.describing import shown
+from edgewright_runtime.engine.providers import ANYWHERE, Wanted, fell_back
 from edgewright_runtime.engine.session import Session, open_session
 from edgewright_runtime.errors import ModelRejected
 
@@ -21,10 +22,20 @@ class Artifact:
     target: Target
     path: Path
     signature: ModelSignature | None = None
+    wanted: Wanted = ANYWHERE
 
-    def open(self, *, threads: int = 1) -> Session:
-        """Load it. Raises BackendUnavailable; ModelRejected also for another signature."""
-        session = open_session(self.target, self.path, threads=threads)
+    def open(self, *, threads: int = 1, isolated: bool = False) -> Session:
+        """Load it, `isolated` in a process of its own, which may crash and is started again.
+
+        Raises BackendUnavailable; ModelRejected also for another signature.
+        """
+        session: Session
+        if isolated:
+            from edgewright_runtime.engine.isolation.session import IsolatedSession
+
+            session = IsolatedSession(self.target, self.path, threads=threads, wanted=self.wanted)
+        else:
+            session = open_session(self.target, self.path, threads=threads, wanted=self.wanted)
         if self.signature is not None and not _serves(session.signature, self.signature):
             found = shown(session.signature)
             session.close()
@@ -32,6 +43,11 @@ class Artifact:
                 self.path, f"takes and gives {found}, its variant says {shown(self.signature)}"
             )
         return session
+
+
+def misplaced(artifact: Artifact, session: Session) -> str | None:
+    """What does not run where it was wanted, in one line; None when all is well."""
+    return fell_back(artifact.wanted, session.placement)
 
 
 def unpacked_artifact(folder: Path) -> Artifact:

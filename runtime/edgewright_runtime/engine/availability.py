@@ -24,15 +24,18 @@ except ImportError as newer:
     except ImportError:
         raise newer from None
 """,
+    "tensorrt": """
+import onnxruntime as r
+wanted = {'TensorrtExecutionProvider', 'CUDAExecutionProvider'}
+if not wanted & set(r.get_available_providers()):
+    raise SystemExit('the installed onnxruntime has neither the TensorRT nor the CUDA provider')
+""",
     "coreml": """
 import sys
 if sys.platform != 'darwin':
     sys.exit('Core ML runs on macOS only')
 import coremltools
 """,
-}
-_ELSEWHERE: Mapping[Target, str] = {
-    "tensorrt": "this runtime has no engine for TensorRT yet",
 }
 
 
@@ -50,7 +53,7 @@ def _probe_all() -> Mapping[Target, str | None]:
     forbid_telemetry()
     children = {target: _start(code) for target, code in _PROBES.items()}
     found = {target: _verdict(child) for target, child in children.items()}
-    return {target: found[target] if target in found else _ELSEWHERE[target] for target in TARGETS}
+    return {target: found[target] for target in TARGETS}
 
 
 def _start(code: str) -> subprocess.Popen[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from edgewright_manifests.signature import ModelSignature
 from edgewright_manifests.variant import Target
 
+from edgewright_runtime.engine.providers import ANYWHERE, Wanted
 from edgewright_runtime.errors import BackendUnavailable, ModelRejected
 
 if TYPE_CHECKING:  # numpy is for callers that bring it
@@ -18,6 +19,7 @@ BACKENDS: Mapping[Target, str] = {
     "openvino": "edgewright_runtime.engine.backends.openvino",
     "tflite": "edgewright_runtime.engine.backends.litert",
     "coreml": "edgewright_runtime.engine.backends.coreml",
+    "tensorrt": "edgewright_runtime.engine.backends.tensorrt",
 }
 """The module that runs each target. A new target is one new module and one line here."""
 
@@ -43,6 +45,19 @@ class Session(Protocol):
         """Free the model. Idempotent; `run` after it raises InferenceFailed."""
 
 
+@runtime_checkable
+class StaysDown(Protocol):
+    """What a session offers whose engine may end without us."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs the model, while it runs."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not started again; None while it runs or is about to."""
+
+
 class Backend(Protocol):
     """What a module in `backends` offers."""
 
@@ -50,11 +65,24 @@ class Backend(Protocol):
         """Load the artifact at `path`."""
 
 
-def open_session(target: Target, path: Path, *, threads: int = 1) -> Session:
+class PlacingBackend(Protocol):
+    """What a module in `backends` offers whose library has several devices."""
+
+    def open_artifact(self, path: Path, *, threads: int, wanted: Wanted) -> Session:
+        """Load the artifact at `path` where it is wanted."""
+
+
+_PLACING = frozenset({"onnx", "openvino", "tensorrt"})
+
+
+def open_session(
+    target: Target, path: Path, *, threads: int = 1, wanted: Wanted = ANYWHERE
+) -> Session:
     """Load the artifact at `path` (a variant's first file) with `threads` threads per inference.
 
-    Raises BackendUnavailable when this machine cannot run the target at all, and
-    ModelRejected when the file is damaged or not of that kind.
+    A library that has one device only runs it there, wherever it is wanted. Raises
+    BackendUnavailable when this machine cannot run the target at all, and ModelRejected
+    when the file is damaged or not of that kind.
     """
     module = BACKENDS.get(target)
     if module is None:
@@ -63,4 +91,8 @@ def open_session(target: Target, path: Path, *, threads: int = 1) -> Session:
         )
     if not path.is_file():
         raise ModelRejected(path, "there is no such file")
-    return cast(Backend, import_module(module)).open_artifact(path, threads=threads)
+    backend = import_module(module)
+    if target in _PLACING:
+        placing = cast(PlacingBackend, backend)
+        return placing.open_artifact(path, threads=threads, wanted=wanted)
+    return cast(Backend, backend).open_artifact(path, threads=threads)

@@ -7,13 +7,19 @@ from collections.abc import Mapping
 class ServiceManager:
     """Tells systemd of this process's life; does nothing where systemd did not start it."""
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
         self._address = address
+        self.watchdog_s = watchdog_s
+        """How long it may be silent before it is killed; None is for ever."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "ServiceManager":
-        """From NOTIFY_SOCKET."""
-        return cls(environment.get("NOTIFY_SOCKET"))
+        """From NOTIFY_SOCKET and WATCHDOG_USEC (man 3 sd_watchdog_enabled)."""
+        limit = environment.get("WATCHDOG_USEC", "")
+        return cls(
+            environment.get("NOTIFY_SOCKET"),
+            int(limit) / 1e6 if limit.isdecimal() and int(limit) else None,
+        )
 
     def ready(self) -> None:
         """The service does its work."""

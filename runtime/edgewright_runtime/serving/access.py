@@ -48,6 +48,11 @@ class Access:
         return found
 
 
+def first_token(path: Path) -> bytes:
+    """What a caller shows. Raises DoorUnavailable for a file without a good token."""
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[bytes, ...]:
     try:
         with path.open("rb") as file:

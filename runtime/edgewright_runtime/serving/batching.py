@@ -1,8 +1,8 @@
 """Requests joined along their first axis into one inference, where measuring says it pays."""
 
-import random
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
@@ -17,15 +17,22 @@ Tensors = Mapping[str, RawTensor]
 _SIZES = (2, 4, 8, 16, 32)
 _PAYS = 0.8
 """Time per item, of that alone, from which on a batch is worth its waiting and joining."""
+_GATHERING_S = 8e-6
+"""What gathering, checking and handing out cost each request of a batch (measured, x86-64)."""
 _LONGEST_S = 0.1
 """A batch that runs for longer would keep urgent requests waiting."""
 _BUDGET_S = 0.3
 """For measuring, beside a model that may be serving."""
 _RUNS = 5
-_BYTES = 32 << 20
-"""Of one batch's inputs: a small device has no room for more."""
+_BYTES = 8 << 20
+"""Of one batch's inputs: engines keep the memory that their largest batch took."""
+_ENOUGH = 4
+"""Items from which on a batch that does not pay ends the measuring: larger ones rarely do."""
 _COMPARED = 4096
 """Elements of an item's output that are compared with those of the item alone."""
+_PLANS_KEPT = 64
+_PATTERN = 997
+"""Made-up elements before they repeat; a prime, so that rows differ."""
 _SAME = 1e-2
 """Of the largest value: kernels for other sizes round otherwise, and quantized ones by a step.
 An item that sees its neighbours differs by far more."""
@@ -44,6 +51,21 @@ class BatchPlan:
 
 
 UNBATCHED = BatchPlan(1, {}, "switched off")
+
+
+class BatchPlans:
+    """What was measured in this process, by whatever tells models apart: a swap back is quick."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, BatchPlan] = {}
+
+    def plan(self, key: Hashable, measure: Callable[[], BatchPlan]) -> BatchPlan:
+        """As it was measured, or as it is now."""
+        found = self._found.pop(key, None) or measure()
+        self._found[key] = found
+        while len(self._found) > _PLANS_KEPT:
+            del self._found[next(iter(self._found))]
+        return found
 
 
 def plan_batches(infer: RawInference, signature: ModelSignature, max_items: int) -> BatchPlan:
@@ -78,13 +100,17 @@ def _measured(
             break
         whole_s = _time(infer, [_item(signature, seed) for seed in range(size)], ends)
         found[size] = whole_s / size
-        if whole_s > _LONGEST_S or found[size] > 2 * found[1]:
+        if whole_s > _LONGEST_S or (size >= _ENOUGH and not _pays(found[size], found[1])):
             break
     fit = [size for size, item_s in found.items() if size == 1 or size * item_s <= _LONGEST_S]
     best = min(fit, key=lambda size: found[size])
-    if found[best] > _PAYS * found[1]:
-        return BatchPlan(1, found, "an item of a batch takes as long as one alone")
+    if not _pays(found[best], found[1]):
+        return BatchPlan(1, found, "an item of a batch takes about as long as one alone")
     return BatchPlan(best, found, f"an item of {best} takes {found[best] / found[1]:.0%} of one")
+
+
+def _pays(item_s: float, alone_s: float) -> bool:
+    return item_s + _GATHERING_S <= _PAYS * alone_s
 
 
 def _time(infer: RawInference, items: Sequence[Tensors], ends: float) -> float:
@@ -163,20 +189,15 @@ def _has_free_batch(spec: TensorSpec) -> bool:
 
 
 def _item(signature: ModelSignature, seed: int) -> dict[str, RawTensor]:
-    """One item of made-up numbers: small for indices, about 1 for floats."""
-    source = random.Random(seed)
+    """One item of made-up numbers: 0 and 1 for integers, which may be indices."""
     made: dict[str, RawTensor] = {}
     for spec in signature.inputs:
         shape = (1, *spec.shape[1:])
-        count = 1
-        for size in shape:
-            count *= size
-        if spec.datatype in FLOATS:
-            some = pack_numbers(spec.datatype, [source.gauss(0, 1) for _ in range(min(count, 997))])
-        else:
-            some = pack_numbers(spec.datatype, [source.randrange(2) for _ in range(min(count, 997))])
-        size = count * ELEMENT_BYTES[spec.datatype]
-        data = (some * (size // max(len(some), 1) + 1))[:size]
+        waves = [math.sin(12.9898 * place + 78.233 * seed) for place in range(_PATTERN)]
+        is_float = spec.datatype in FLOATS
+        pattern = pack_numbers(spec.datatype, waves if is_float else [wave > 0 for wave in waves])
+        size = math.prod(shape) * ELEMENT_BYTES[spec.datatype]
+        data = (pattern * (size // len(pattern) + 1))[:size]
         made[spec.name] = RawTensor(spec.datatype, shape, data)
     return made
 

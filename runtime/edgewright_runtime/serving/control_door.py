@@ -3,14 +3,19 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from edgewright_manifests.errors import EdgewrightError
+from edgewright_manifests.variant import Target
 
 from edgewright_runtime import __version__, control
 from edgewright_runtime.control import (
     AnyReply,
     AnyRequest,
+    Divide,
     Done,
     Generation,
     Load,
@@ -18,10 +23,12 @@ from edgewright_runtime.control import (
     Measure,
     Measured,
     Refused,
+    Shade,
+    ShadowFigures,
     Switch,
     Unload,
 )
-from edgewright_runtime.engine.artifact import unpacked_artifact
+from edgewright_runtime.engine.artifact import Artifact, misplaced, unpacked_artifact
 from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.repository import Repository
@@ -29,18 +36,26 @@ from edgewright_runtime.serving.unix_sockets import listen
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 128
+_SUFFIXES: Mapping[str, Target] = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
 
 
 class ControlDoor:
     """A Unix socket (mode 0600) at `path`."""
 
     def __init__(
-        self, path: Path, repository: Repository, *, http: str | None, grpc: str | None = None
+        self,
+        path: Path,
+        repository: Repository,
+        *,
+        http: str | None = None,
+        grpc: str | None = None,
     ) -> None:
         self._path = path
         self._repository = repository
-        self._http = http
-        self._grpc = grpc
+        self.http = http
+        """The address of that door, once it is open; so is `grpc`."""
+        self.grpc = grpc
+        self.state: Literal["loading", "serving", "stopping"] = "loading"
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -92,11 +107,16 @@ class ControlDoor:
         repository = self._repository
         match request:
             case Load(model=model, generation=generation, folder=folder):
-                await repository.load(model, generation, lambda: unpacked_artifact(Path(folder)))
+                found = partial(unpacked_artifact, Path(folder))
+                return Done(notice=await repository.load(model, generation, found))
             case Switch(model=model, generation=generation, keep_previous=keep):
                 await repository.switch(model, generation, keep_previous=keep)
             case Unload(model=model, generation=generation):
                 await repository.unload(model, generation)
+            case Shade(model=model, folder=chosen, share=share):
+                await repository.shade(model, _finding(chosen), share)
+            case Divide(model=model, folder=chosen, share=share):
+                await repository.divide(model, _finding(chosen), share)
             case Measure(model=model, generation=generation, reset=reset):
                 return self._measure(model, generation, reset=reset)
             case _:
@@ -126,10 +146,57 @@ class ControlDoor:
                     role=served.role(generation),
                     variant=generation.artifact.variant,
                     placement=generation.session.placement,
+                    kept_bytes=generation.kept_bytes,
+                    pid=generation.pid,
+                    problem=generation.problem,
+                    misplaced=misplaced(generation.artifact, generation.session),
+                    batch=generation.batch.max_items,
                 )
                 for served in self._repository.models.values()
                 for generation in served.generations.values()
             ),
-            http=self._http,
-            grpc=self._grpc,
+            http=self.http,
+            grpc=self.grpc,
+            state=self.state,
+            shadows=tuple(_shadow_figures(self._repository)),
+            splits={
+                served.name: served.split.share
+                for served in self._repository.models.values()
+                if served.split is not None
+            },
+            absent={name: each.reason for name, each in self._repository.absent.items()},
+            notices=self._repository.notices,
+        )
+
+
+def _finding(folder: str | None) -> Callable[[], Artifact] | None:
+    return None if folder is None else partial(_found, Path(folder))
+
+
+def _found(path: Path) -> Artifact:
+    """An unpacked variant, or a bare file."""
+    target = _SUFFIXES.get(path.suffix)
+    if target is not None and path.is_file():
+        return Artifact(path.stem, target, target, path)
+    return unpacked_artifact(path)
+
+
+def _shadow_figures(repository: Repository) -> Iterator[ShadowFigures]:
+    for served in repository.models.values():
+        shadow = served.shadow
+        if shadow is None:
+            continue
+        found = shadow.disagreement
+        yield ShadowFigures(
+            model=served.name,
+            generation=shadow.generation.name,
+            share=shadow.share,
+            seen=shadow.seen,
+            compared=found.compared,
+            dropped=shadow.dropped,
+            misfits=found.misfits,
+            top1_agreement=found.top1_agreement,
+            largest_error=found.largest_error,
+            snr_db=found.snr_db,
+            latency_ms_p50=shadow.generation.figures.percentile_ms(0.5),
         )

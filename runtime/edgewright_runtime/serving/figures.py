@@ -68,6 +68,8 @@ class Figures:
         """Time to turn answered requests into tensors; the local door has none to turn."""
         self.output_s = 0.0
         """Time to turn outputs into answers."""
+        self.batches: dict[int, list[float]] = {}
+        """By size, of requests that ran together: how many inferences, and their engine time."""
         self.last_s = 0.0
         """When the last request was answered, in seconds of Unix time; 0 before the first."""
 
@@ -83,6 +85,19 @@ class Figures:
         self.requests += 1
         self.errors += 1
         self.failed_s += seconds
+
+    def joined(self, size: int, seconds: float, executions: int) -> None:
+        """One request ran with others; `executions` is 1 for one of them, else 0."""
+        counts = self.batches.setdefault(size, [0, 0.0])
+        counts[0] += executions
+        counts[1] += seconds * executions
+
+    @property
+    def executions(self) -> int:
+        """Inferences that the engine made for the answered requests."""
+        batches = list(self.batches.items())
+        together = sum(size * int(counts[0]) for size, counts in batches)
+        return self.latencies.count - together + sum(int(counts[0]) for _, counts in batches)
 
     def converted(self, input_s: float, output_s: float) -> None:
         """An answered request took this long to read and to write. On the event loop only."""

@@ -4,18 +4,23 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from edgewright_manifests.signature import DYNAMIC, ModelSignature
 
 from edgewright_runtime.engine.artifact import Artifact
 from edgewright_runtime.engine.elements import all_finite
+from edgewright_runtime.engine.providers import Wanted
 from edgewright_runtime.engine.raw_inference import RawInference, raw_inference
 from edgewright_runtime.engine.raw_tensor import RawTensor, example_raw_inputs
-from edgewright_runtime.engine.session import Session
+from edgewright_runtime.engine.session import Session, StaysDown
 from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelRejected, RuntimeFault
+from edgewright_runtime.model_settings import ModelSettings
+from edgewright_runtime.serving.batching import UNBATCHED, BatchPlan, plan_batches
 from edgewright_runtime.serving.figures import Figures
+from edgewright_runtime.serving.state_tensors import visible
 
 INLINE_S = 100e-6
 """Models quicker than this run on the event loop: a worker thread costs 40 microseconds more."""
@@ -26,17 +31,48 @@ _WARM_LIMIT_S = 0.5
 class LoadedGeneration:
     """A warm engine session with its figures. Any thread may hold and release it."""
 
-    def __init__(self, name: str, artifact: Artifact, session: Session, quick_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        artifact: Artifact,
+        session: Session,
+        quick_bytes: int,
+        *,
+        batch: BatchPlan = UNBATCHED,
+        settings: ModelSettings | None = None,
+    ) -> None:
+        """Raises InvalidInput when the model does not have the states of its settings."""
         self.name = name
         self.artifact = artifact
         self.session = session
+        self.settings = settings or ModelSettings()
         self.infer: RawInference = raw_inference(session)
-        self.signature: ModelSignature = session.signature
+        self.signature: ModelSignature = visible(session.signature, self.settings.sequence)
+        """What callers give and get; `session.signature` has the states too."""
+        self.batch = batch
         self.figures = Figures()
         self._lock = threading.Lock()
         self._held = 0
         self._unheld: Callable[[], object] | None = None
         self._quick_bytes = quick_bytes
+        self.kept_bytes = 0
+        """What loading it took for good, as measured."""
+        self._loaded_s = time.time()
+
+    @property
+    def used_s(self) -> float:
+        """When it last answered, or was loaded; seconds of Unix time."""
+        return max(self._loaded_s, self.figures.last_s)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs it, where it has one of its own."""
+        return self.session.pid if isinstance(self.session, StaysDown) else None
+
+    @property
+    def problem(self) -> str | None:
+        """Why its engine stays down, if it does."""
+        return self.session.problem if isinstance(self.session, StaysDown) else None
 
     def hold(self) -> None:
         """One more request is in flight."""
@@ -67,24 +103,54 @@ class LoadedGeneration:
         return sum(tensor.nbytes for tensor in inputs.values()) <= self._quick_bytes
 
 
-def load_generation(name: str, artifact: Artifact, *, threads: int) -> LoadedGeneration:
-    """Open and warm; takes as long as the engine takes, so not for the event loop.
+def load_generation(
+    name: str,
+    artifact: Artifact,
+    *,
+    threads: int,
+    settings: ModelSettings | None = None,
+    remembered: Callable[[Callable[[], BatchPlan]], BatchPlan] | None = None,
+) -> LoadedGeneration:
+    """Open, warm, and measure what batches bring; takes long, so not for the event loop.
 
-    Raises BackendUnavailable; ModelRejected for a damaged model, or one that cannot even
-    answer zeros of its own shape.
+    `remembered` may give what batches brought before. Raises BackendUnavailable; ModelRejected
+    for a damaged model, for one that cannot even answer zeros of its own shape, or that does not
+    have the states of its settings.
     """
-    session = artifact.open(threads=threads)
+    settings = settings or ModelSettings()
+    if settings.providers:
+        cache = Path(settings.provider_cache) if settings.provider_cache else None
+        artifact = replace(artifact, wanted=Wanted(settings.providers, cache))
+    isolated = settings.isolation == "process"
+    session = artifact.open(threads=threads, isolated=isolated)
     example = example_raw_inputs(session.signature)
     try:
-        median_s = _warm(session, example)
+        quickest_s = _warm(session, example)
     except InferenceFailed as error:
         if not _shape_is_free(session.signature):
             session.close()
             raise ModelRejected(artifact.path, f"fails its first inference: {error}") from error
         # A size of 1 in a free dimension is our guess, which the model need not like.
-        median_s = INLINE_S
+        quickest_s = INLINE_S
     size = sum(tensor.nbytes for tensor in example.values())
-    return LoadedGeneration(name, artifact, session, size if median_s < INLINE_S else -1)
+    batches = settings.batching == "auto" and settings.sequence is None
+    most = settings.max_batch if batches else 1
+
+    def measure() -> BatchPlan:
+        return plan_batches(raw_inference(session), session.signature, most)
+
+    try:
+        return LoadedGeneration(
+            name,
+            artifact,
+            session,
+            size if quickest_s < INLINE_S and not isolated else -1,
+            batch=measure() if remembered is None else remembered(measure),
+            settings=settings,
+        )
+    except InvalidInput as error:
+        session.close()
+        raise ModelRejected(artifact.path, str(error)) from error
 
 
 def _warm(session: Session, example: Mapping[str, RawTensor]) -> float:
@@ -95,7 +161,7 @@ def _warm(session: Session, example: Mapping[str, RawTensor]) -> float:
         started = time.perf_counter()
         infer(example)
         taken.append(time.perf_counter() - started)
-    return sorted(taken)[len(taken) // 2]
+    return min(taken)  # what the model takes; the rest is what else the machine does meanwhile
 
 
 def _shape_is_free(signature: ModelSignature) -> bool:
@@ -113,6 +179,10 @@ class Attempt:
     """Engine time of the generation that answered."""
     waited_s: float = 0.0
     """Time in the queue."""
+    batch: int = 1
+    """Requests that ran in the same inference."""
+    executions: int = 1
+    """0 where another request of the same inference counts for it."""
     active_failed: bool = False
     """The active generation failed, or gave NaN or infinity where the fallback did not."""
 

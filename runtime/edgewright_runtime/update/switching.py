@@ -1,5 +1,6 @@
 """What the update engine asks of the serving process, in the control protocol's words."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -8,6 +9,7 @@ from edgewright_manifests.messages import Figures
 from edgewright_runtime.control import (
     AnyReply,
     AnyRequest,
+    Done,
     Generation,
     Load,
     Loaded,
@@ -19,6 +21,8 @@ from edgewright_runtime.control import (
     Unload,
 )
 from edgewright_runtime.errors import ControlFault, RuntimeFault
+
+_log = logging.getLogger(__name__)
 
 
 class Control(Protocol):
@@ -119,4 +123,6 @@ class Switching:
         reply = self._control.ask_blocking(request)
         if isinstance(reply, Refused):
             raise ServerRefused(reply.reason)
+        if isinstance(reply, Done) and reply.notice is not None:
+            _log.warning("%s", reply.notice)
         return reply

@@ -69,7 +69,8 @@ def test_the_command_ships_fp16_and_says_that_no_apple_device_measured_it(
     }  # fmt: skip
     assert all(c.latency is None and c.quality is not None for c in tried.values())
     page = entry.read_layer("report.html").decode()
-    assert "no Apple device was available; latency was not measured" in page
+    assert "no Apple device was available" in page
+    assert "latency was not measured" in page
     assert "no Apple device was available" in entry.read_layer("model_card.md").decode()
     assert main(["bundle", "check", str(convert.out)]) == 0
     assert "not run here: Core ML" in capsys.readouterr().out

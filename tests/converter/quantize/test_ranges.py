@@ -80,3 +80,32 @@ def test_mse_is_the_least_square_error_of_all_shares(
 
 def test_a_constant_tensor_keeps_its_value() -> None:
     assert ranges_of(np.full((3, 4), 2.5, np.float32), "mse") == (2.5, 2.5)
+
+
+@pytest.mark.parametrize("shape", ["normal", "laplace"])
+def test_entropy_finds_the_threshold_that_onnxruntimes_own_calibrator_finds(shape: str) -> None:
+    """On both signs alike, 255 levels of theirs as of ours; ours tries every fiftieth threshold."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    draw = np.random.default_rng(1)
+    values = getattr(draw, shape)(size=(20, 5000)).astype(np.float32)
+    collector = HistogramCollector(
+        method="entropy", symmetric=True, num_bins=2049, num_quantized_bins=255,
+        percentile=99.99, scenario="same",
+    )  # fmt: skip  # how, then what it does not use
+    collector.collect({"x": list(values)})
+    theirs = collector.compute_collection_result()["x"]
+    low, high = ranges_of(values, "entropy")
+    step = 0.02 * float(np.abs(values).max())
+    assert low == pytest.approx(float(theirs[0]), abs=step)
+    assert high == pytest.approx(float(theirs[1]), abs=step)
+
+
+def test_entropy_is_not_misled_by_the_zeros_of_a_relu() -> None:
+    """Half of the values are 0: spread over one level they made the shortest range the best one,
+    and EfficientNet-Lite0 with it answered 15 % right.
+    """
+    values = np.maximum(np.random.default_rng(1).standard_normal((20, 5000)), 0)
+    low, high = ranges_of(values.astype(np.float32), "entropy")
+    assert low == 0
+    assert float(np.mean(values > high)) < 1e-3

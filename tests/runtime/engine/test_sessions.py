@@ -165,11 +165,12 @@ def test_missing_openvino_weights_are_refused(tmp_path: Path) -> None:
         open_session("openvino", path)
 
 
-def test_a_missing_file_and_a_target_without_an_engine_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_target_without_a_provider_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ModelRejected, match="no such file"):
         open_session("onnx", tmp_path / "nothing.onnx")
-    with pytest.raises(BackendUnavailable, match="no engine for it"):
-        open_session("tensorrt", tmp_path / "nothing.engine")
+    path = models.linear_onnx(tmp_path / "linear.onnx")
+    with pytest.raises(BackendUnavailable, match="none of the providers tensorrt, cuda"):
+        open_session("tensorrt", path)
 
 
 @pytest.mark.parametrize(

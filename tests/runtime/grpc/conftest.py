@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.runtime import models
 from tests.runtime.serving.conftest import TYPES
-from tests.runtime.serving.running import DEADLINE_S, wait_for
+from tests.runtime.serving.running import DEADLINE_S, serving_files, wait_for
 
 SLOW_STEPS = 30
 """Products of two 512 x 512 matrices: some 100 ms together."""
@@ -95,6 +95,32 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoDoors]:
             assert "Exception" not in errors, errors
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The models of `address`."""
+    folder = tmp_path_factory.mktemp("models")
+    names = ("pair", "items")
+    return {
+        **{name: models.two_by_two_onnx(folder / f"{name}.onnx") for name in names},
+        "linear": models.linear_onnx(folder / "linear.onnx"),
+    }
+
+
+@pytest.fixture(scope="session")
+def address(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gRPC door whose clients may load models, and where `items` is decoupled."""
+    folder = tmp_path_factory.mktemp("methods")
+    settings = folder / "settings.toml"
+    settings.write_text("[models.items]\ndecoupled = true\n")
+    options = ["--model-control", "explicit", "--model-files", "accept", "--grpc", "127.0.0.1:0"]
+    options += ["--model-settings", str(settings)]
+    with serving_files(folder, files, *options) as found:
+        loaded = found.control.ask_blocking(Status())
+        assert isinstance(loaded, Loaded)
+        assert loaded.grpc is not None
+        yield loaded.grpc
 
 
 def infer_json(x: list[float]) -> bytes:

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import cast
 
 import pytest
-from edgewright_runtime.engine.raw_tensor import Buffer
+from edgewright_runtime.engine.raw_tensor import Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput, RuntimeFault
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.calls import Limits
 from edgewright_runtime.serving.grpc.connection import SCRATCH_BYTES, GrpcConnection
-from edgewright_runtime.serving.grpc.infer import read_inputs, read_request
+from edgewright_runtime.serving.grpc.infer import read_inputs, read_message
 from edgewright_runtime.serving.grpc.messages import build_messages
-from edgewright_runtime.serving.grpc.stream import Answer, Cancel
+from edgewright_runtime.serving.grpc.stream import Answer, Cancel, Exchange, Peer
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from tests.runtime.grpc.raw import INFER, PREFACE, frame, head, message, raw, u3
 
 MESSAGES = build_messages()
 HEAD = b"\x83\x86\x44\x02/x\x0f\x10\x10application/grpc"
+STREAM_HEAD = HEAD.replace(b"/x", b"/s")
 numbers = st.sampled_from([0, 1, 1, 1, 3, 5, 2, 7, 2**31 - 1])
 payloads = st.one_of(
     st.binary(max_size=40),
@@ -35,6 +37,8 @@ sessions = st.lists(
     st.one_of(
         frames,
         st.sampled_from([frame(1, 4, n, HEAD) for n in (1, 3, 5)]),
+        st.sampled_from([frame(1, 4, n, STREAM_HEAD) for n in (1, 3)]),
+        st.sampled_from([frame(0, 0, n, message(b"abc") * 2 + b"\0") for n in (1, 3)]),
         st.sampled_from([frame(0, 1, n, message(b"abc")) for n in (1, 3, 5)]),
         st.binary(max_size=30),
     ),
@@ -76,14 +80,51 @@ class Wires(asyncio.Transport):
 class Echo:
     """Answers every call with its own message."""
 
+    streamed = frozenset({b"/s"})
+    traceparent: bytes | None = None
+
     def __call__(
-        self, path: bytes, message: Buffer, timeout_s: float | None, answer: Answer
+        self,
+        path: bytes,
+        message: Buffer,
+        timeout_s: float | None,
+        client: Hashable,
+        answer: Answer,
     ) -> Cancel | None:
         answer((bytes(message),))
         return None
 
+    def open(self, path: bytes, peer: Peer, client: Hashable, *, wants_status: bool) -> Exchange:
+        return EchoStream(peer)
+
     def unanswerable(self, path: bytes) -> RuntimeFault | None:
         return None
+
+
+class EchoStream:
+    """Answers every message of a call with itself, the last ones when it is told the end."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._kept: list[bytes] = []
+
+    def take(self, message: Buffer) -> None:
+        self._kept.append(bytes(message))
+        if len(self._kept) > 1:
+            self._answer()
+
+    def end(self, error: RuntimeFault | None = None) -> None:
+        while self._kept:
+            self._answer()
+        self._peer.close(error)
+
+    def forget(self) -> None:
+        self._kept.clear()
+
+    def _answer(self) -> None:
+        oldest = self._kept.pop(0)
+        self._peer.send((oldest,))
+        self._peer.release(len(oldest))
 
 
 async def _feed(sent: bytes, cuts: Sequence[int]) -> bytes:
@@ -126,7 +167,12 @@ def test_any_bytes_are_a_request_or_an_invalid_one(data: bytes, is_large: bool) 
     if is_large:
         data += b"\x3a\xc0\xb8\x02" + b"\0" * 40_000
     with contextlib.suppress(InvalidInput):
-        read_inputs(read_request(data, MESSAGES["ModelInferRequest"]))
+        read_all(data)
+
+
+def read_all(data: bytes) -> dict[str, RawTensor]:
+    _, read, raw_contents = read_message(data, MESSAGES["ModelInferRequest"])
+    return read_inputs(read, raw_contents, SharedMemory())
 
 
 def _request() -> bytes:
@@ -149,7 +195,7 @@ def test_a_large_request_is_split_as_the_library_reads_it() -> None:
     for size in range(0, len(data), 997):
         cut = data[:size]
         try:
-            read_inputs(read_request(cut + b"\xff" * (16_384 if size < 16_384 else 1), type(whole)))
+            read_all(cut + b"\xff" * (16_384 if size < 16_384 else 1))
         except InvalidInput:
             continue
         pytest.fail("a request that is cut off was taken")

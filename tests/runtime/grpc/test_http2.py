@@ -236,19 +236,27 @@ def test_bad_messages_are_refused_as_grpc(doors: TwoDoors, status: str, sent: by
 def test_what_is_no_grpc_gets_an_http_status(doors: TwoDoors) -> None:
     with raw(doors) as client:
         client.send(client.headers(1, head(x_method="GET"), 5))
-        assert client.status(1) == {":status": "405"}
-        client.send(client.headers(3, head(content_type="text/html"), 5))
-        assert client.status(3) == {":status": "415"}
-        client.send(client.headers(5, head(grpc_timeout="soon")))
-        assert client.status(5)["grpc-status"] == "3"
-        client.send(client.headers(7, head(grpc_encoding="br")))
-        assert client.status(7)["grpc-accept-encoding"] == "identity,gzip,deflate"
-        client.send(client.headers(9, head("/no/Where")))
-        assert client.status(9)["grpc-status"] == "12"
-        client.send(client.headers(11, head(), 5))
-        assert client.status(11)["grpc-status"] == "13"
-        client.send(client.headers(13, head(grpc_timeout="0n")), frame(DATA, 1, 13, message()))
-        assert client.status(13)["grpc-status"] == "4"
+        assert client.decode(client.until(HEADERS, 1)[1])[":status"] == "405"
+        assert b"gRPC" in client.until(DATA, 1)[1]
+        # It is answered when it is complete, or has sent a lot.
+        client.send(client.headers(3, head(content_type="text/html")), client.call(15))
+        assert client.status(15)["grpc-status"] == "0"
+        client.send(frame(DATA, END_STREAM, 3, b"hello"))
+        assert client.decode(client.until(HEADERS, 3)[1])[":status"] == "415"
+        client.send(client.headers(17, head(content_type="text/html")))
+        client.send(*[frame(DATA, 0, 17, b"x" * 16_000)] * 5)
+        assert client.decode(client.until(HEADERS, 17)[1])[":status"] == "415"
+        assert client.reset(17) == NO_ERROR
+        client.send(client.headers(25, head(grpc_timeout="soon")))
+        assert client.status(25)["grpc-status"] == "3"
+        client.send(client.headers(27, head(grpc_encoding="br")))
+        assert client.status(27)["grpc-accept-encoding"] == "identity,gzip,deflate"
+        client.send(client.headers(29, head("/no/Where")))
+        assert client.status(29)["grpc-status"] == "12"
+        client.send(client.headers(31, head(), 5))
+        assert client.status(31)["grpc-status"] == "13"
+        client.send(client.headers(33, head(grpc_timeout="0n")), frame(DATA, 1, 33, message()))
+        assert client.status(33)["grpc-status"] == "4"
 
 
 def test_a_compressed_bomb_is_refused(doors: TwoDoors) -> None:

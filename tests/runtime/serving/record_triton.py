@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.runtime.serving.triton_cases import all_cases
 from tests.runtime.serving.triton_requests import TYPES, Case, Exchange
@@ -49,14 +50,22 @@ class TritonPythonModel:
 """
 
 
+class HasMemory(Protocol):
+    """A case, over HTTP or gRPC."""
+
+    @property
+    def memory(self) -> Mapping[str, bytes]:
+        """What lies under /dev/shm before it."""
+
+
 def main(words: list[str]) -> int:
     """Record everything."""
     venv = Path(words[0])
     with tempfile.TemporaryDirectory(prefix="edgewright-triton-") as folder:
-        repository = _repository(Path(folder) / "models")
+        models = repository(Path(folder) / "models")
         explicit = ["--model-control-mode", "explicit", "--load-model", "*"]
-        command, environment = _triton(venv, Path(folder) / "backends")
-        command += ["--model-repository", str(repository)]
+        command, environment = triton(venv, Path(folder) / "backends")
+        command += ["--model-repository", str(models)]
         recorded = _record(command + explicit, environment, all_cases())
         fixed = [case for case in all_cases() if "load" in case.name]
         recorded += [
@@ -67,13 +76,13 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def place_memory(case: Case) -> None:
+def place_memory(case: HasMemory) -> None:
     """Write what the case wants to find under /dev/shm."""
     for key, content in case.memory.items():
         (Path("/dev/shm") / key).write_bytes(content)
 
 
-def take_memory(case: Case) -> dict[str, str]:
+def take_memory(case: HasMemory) -> dict[str, str]:
     """What lies there now, as Latin-1 text; it is removed."""
     found = {}
     for key in case.memory:
@@ -109,7 +118,7 @@ def _record(
     command: list[str], environment: dict[str, str], cases: list[Case]
 ) -> list[dict[str, Any]]:
     recorded = []
-    process = _start(command, environment)
+    process = start(command, environment)
     try:
         for case in cases:
             place_memory(case)
@@ -120,7 +129,7 @@ def _record(
                 except (http.client.RemoteDisconnected, ConnectionError):
                     process.wait(timeout=60)
                     answers.append({"status": 0, "headers": {}, "body": "Triton ends here"})
-                    process = _start(command, environment)
+                    process = start(command, environment)
             entry: dict[str, Any] = {"name": case.name, "answers": answers}
             memory = take_memory(case)
             if memory:
@@ -133,7 +142,8 @@ def _record(
         process.wait(timeout=60)
 
 
-def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """A Triton that is ready."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -141,7 +151,9 @@ def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen
     return process
 
 
-def _repository(folder: Path) -> Path:
+def repository(folder: Path) -> Path:
+    """The models of `triton_requests`, as a few lines of Python each."""
+
     def add(name: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
         (folder / name / "1").mkdir(parents=True)
         (folder / name / "1" / "model.py").write_text(_MODEL)
@@ -169,7 +181,8 @@ def _repository(folder: Path) -> Path:
     return folder
 
 
-def _triton(venv: Path, backends: Path) -> tuple[list[str], dict[str, str]]:
+def triton(venv: Path, backends: Path) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of Triton without its models."""
     site = venv / "lib/python3.11/site-packages"
     server = site / "pytriton/tritonserver"
     shutil.copytree(server / "backends/python", backends / "python")

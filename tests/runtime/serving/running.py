@@ -101,8 +101,11 @@ def wait_for(control: ControlClient, process: subprocess.Popen[str]) -> str:
             time.sleep(0.02)
         else:
             assert isinstance(reply, Loaded)
-            assert reply.http is not None
-            return reply.http
+            if reply.state == "serving":
+                assert reply.http is not None
+                return reply.http
+            assert time.monotonic() < ends, "the server does not load its models"
+            time.sleep(0.02)
 
 
 def unpacked_variant(

@@ -4,10 +4,13 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from edgewright_manifests.signature import ModelSignature, TensorSpec
 from edgewright_runtime.engine.tensors import NUMPY_DTYPES, from_raw, to_raw
 from edgewright_runtime.errors import InvalidInput
 from edgewright_runtime.serving.http.infer import InferRequest, parse_infer
+from edgewright_runtime.serving.http.json_tensors import read_json_tensor
+from edgewright_runtime.serving.http.large_json import LARGE_BYTES, Numbers, parse_large
 from edgewright_runtime.serving.inference.binary_tensors import (
     read_binary_tensor,
     write_binary_tensor,
@@ -151,3 +154,53 @@ def test_a_server_answers_any_json_with_200_or_400(
     status, reply = server.exchange(post("/v2/models/linear-onnx/infer", body))
     assert status in (200, 400)
     assert ("error" in json.loads(reply)) == (status == 400)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values"),
+    [
+        ("FP32", [0.1, 1, -2.5e-3]),
+        ("FP64", [0.1, 1e300, 3]),
+        ("FP16", [0.1, -65504, 1]),
+        ("INT64", [-(1 << 63), (1 << 63) - 1, 0]),
+        ("UINT64", [0, (1 << 64) - 1, 7]),
+        ("INT8", [-128, 127, 0]),
+        ("BOOL", [True, False, True]),
+        ("BYTES", ["a", "é", ""]),
+    ],
+)
+def test_large_json_reads_as_small_json_does(datatype: Any, values: list[Any]) -> None:
+    many = values * 20_000
+    entry = {"name": "x", "datatype": datatype, "shape": [len(many)], "data": many}
+    text = json.dumps({"inputs": [entry], "id": "7", "parameters": {"timeout": 5}}).encode()
+    assert len(text) > LARGE_BYTES
+    document = parse_large(text)
+    assert document is not None
+    assert (document["id"], document["parameters"]) == ("7", {"timeout": 5})
+    data = document["inputs"][0]["data"]
+    assert isinstance(data, Numbers)
+    found = read_json_tensor("x", datatype, (len(many),), data)
+    wanted = read_json_tensor("x", datatype, (len(many),), many)
+    assert (bytes(found.data), found.elements) == (bytes(wanted.data), wanted.elements)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "problem"),
+    [
+        ("FP32", [1e39], "outside of FP32"),
+        ("INT8", [128], "outside of INT8"),
+        ("INT32", [1.5], "numbers where INT32"),
+        ("UINT64", [-1], "outside of UINT64"),
+        ("FP32", ["1"], "other values where FP32"),
+        ("FP32", [1, 2], "has 40000 values"),
+    ],
+)
+def test_large_json_that_does_not_fit_is_refused(
+    datatype: Any, values: list[Any], problem: str
+) -> None:
+    many = values * 20_000
+    text = json.dumps({"inputs": [{"name": "x", "data": many}]}).encode()
+    document = parse_large(text)
+    assert document is not None
+    with pytest.raises(InvalidInput, match=problem):
+        read_json_tensor("x", datatype, (20_000,), document["inputs"][0]["data"])

@@ -24,7 +24,9 @@ _REFUSALS = (ValueError, TypeError, NotImplementedError, RuntimeError, IndexErro
 # Defined by a Loop, which nobody could fold; as it stands it is computed beforehand.
 _FOLDED = ("Range",)
 # Core ML's features are float32 or int32; the package's metadata says what they stand for.
-_FEATURE_TYPES = {"float32": "fp32", "int32": "int32", "int64": "int32", "bool": "int32"}
+_FEATURE_TYPES = {"float32": "fp32"} | dict.fromkeys(
+    ("int8", "uint8", "int32", "int64", "bool"), "int32"
+)
 
 
 def write_coreml(model: onnx.ModelProto, *, fp16: bool) -> bytes:
@@ -32,7 +34,7 @@ def write_coreml(model: onnx.ModelProto, *, fp16: bool) -> bytes:
 
     A dynamic batch becomes 1: the Neural Engine wants fixed shapes, so a package takes one sample.
     With `fp16` float tensors inside are float16 (but for what feeds a logarithm, see
-    `half_precision`); inputs and outputs stay as they are. int64 and
+    `half_precision`); inputs and outputs stay as they are. int8, uint8, int64 and
     bool inputs and outputs become int32 features, scalars arrays of one element, and names
     identifiers; the metadata entry `edgewright.features` says how they map to the source's. Equal
     models give equal bytes.

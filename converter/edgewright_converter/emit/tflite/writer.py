@@ -12,6 +12,7 @@ from edgewright_converter.emit.tflite.trial import try_model
 from edgewright_converter.errors import TargetRefused, UnsupportedOperator
 from edgewright_converter.graph.functions import expand_functions
 from edgewright_converter.graph.layout import Layout, choose_layouts
+from edgewright_converter.graph.long_sums import cut_long_sums
 from edgewright_converter.graph.model import Graph, Node
 from edgewright_converter.graph.patterns import join_hard_swish
 from edgewright_converter.graph.probe import node_name
@@ -24,12 +25,12 @@ SIGNATURE = "serving_default"
 _READ_ONLY_THE_RESULT = ("Reshape", "Expand", "Resize")
 
 
-def write_tflite(model: onnx.ModelProto) -> bytes:
+def write_tflite(model: onnx.ModelProto, *, short_sums: bool = False) -> bytes:
     """A float32 .tflite file that computes what the ONNX model computes.
 
     Inputs and outputs keep names, element types, shapes and axis order of the source; a dynamic
     batch stays dynamic (`shape_signature` -1). The file was loaded and run once before it is
-    returned.
+    returned. With `short_sums` long sums are cut in two: nearer to the source, and slower.
 
     Raises:
         UnsupportedOperator: a node that TFLite cannot express, or whose attributes it cannot.
@@ -38,7 +39,7 @@ def write_tflite(model: onnx.ModelProto) -> bytes:
     known = registry()
     expanded = expand_functions(model, lambda name, version: known.find(name, version) is not None)
     try:
-        return _write(expanded)
+        return _write(expanded, short_sums=short_sums)
     except UnsupportedOperator as refusal:
         raise _named_after_source(refusal, model, expanded) from refusal
 
@@ -63,8 +64,9 @@ def _named_after_source(
     )
 
 
-def _write(model: onnx.ModelProto) -> bytes:
+def _write(model: onnx.ModelProto, *, short_sums: bool) -> bytes:
     graph = join_hard_swish(read_graph(model, target=TARGET))
+    graph = cut_long_sums(graph) if short_sums else graph
     for name in (*graph.inputs, *graph.outputs):
         _check_boundary(graph, name)
     writers = {node.key: _registration(graph, node) for node in graph.nodes}

@@ -27,7 +27,7 @@ PLACEMENT = "edgewright's MIL evaluator (numpy); no Apple device was available"
 _FEATURES_KEY = "edgewright.features"
 # FeatureTypes.proto, enum ArrayDataType.
 _ARRAY_TYPES = {65568: "float32", 131104: "int32", 65552: "float32"}
-_HELD = ("float32", "int32", "int64", "bool")
+_HELD = ("float32", "int8", "uint8", "int32", "int64", "bool")
 
 
 class MilSession:

@@ -16,7 +16,6 @@ from edgewright_converter.quantize.recipes.nncf_ptq import (
     NncfPostTraining,
     NncfWeights,
     OpenvinoFp16,
-    OpenvinoFromQdq,
 )
 from edgewright_converter.quantize.recipes.onnxruntime_static import OnnxruntimeStatic
 from edgewright_converter.quantize.recipes.onnxruntime_weights import (
@@ -24,6 +23,10 @@ from edgewright_converter.quantize.recipes.onnxruntime_weights import (
     OnnxruntimeDynamic,
     OnnxruntimeFp16,
     OnnxWeights,
+)
+from edgewright_converter.quantize.recipes.openvino_from_onnx import (
+    OpenvinoFromQdq,
+    OpenvinoFromWeights,
 )
 from edgewright_converter.quantize.recipes.tensorrt_qdq import TensorrtQdq
 
@@ -48,6 +51,7 @@ RECIPES: Mapping[Target, tuple[Recipe, ...]] = {
         NncfPostTraining("mixed"),
         NncfPostTraining("mixed", smooth_quant=True),
         NncfWeights(),
+        OpenvinoFromWeights(),
         OpenvinoFp16(),
     ),
     "tflite": (

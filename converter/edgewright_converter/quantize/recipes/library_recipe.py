@@ -61,6 +61,12 @@ class LibraryRecipe(ABC):
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Call the library. `folder` is empty and gone afterwards."""
 
+    def quantizable(self, source: RecipeSource) -> bytes:
+        """The opset-17 form of the source. Raises RecipeFailed where there is none."""
+        if source.quantizable_onnx is None:
+            raise RecipeFailed(self.name, source.quantizable_problem)
+        return source.quantizable_onnx
+
     def library_errors(self) -> tuple[type[Exception], ...]:
         """What the library raises for a model that it cannot quantize; most have bare ones."""
         return (ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError)
@@ -88,13 +94,13 @@ class LayeredRecipe(LibraryRecipe):
 
     kept_float: tuple[str, ...] = field(default=(), kw_only=True)
     """What stays in float, weights and all, in the words of the library."""
-    kept_layers: int = field(default=0, kw_only=True)
-    """How many layers of the report those are."""
+    kept_layers: tuple[int, ...] = field(default=(), kw_only=True)
+    """Which layers those are, by their places in the order of what they add to the error."""
 
-    def keeping(self, hurt: Sequence[HurtLayer]) -> Self:
-        """The same with these layers in float."""
-        nodes = dict.fromkeys(node for layer in hurt for node in layer.nodes)
-        return replace(self, kept_float=tuple(nodes), kept_layers=len(hurt))
+    def keeping(self, ranked: Sequence[HurtLayer], places: Sequence[int]) -> Self:
+        """The same with those layers of `ranked` in float."""
+        nodes = dict.fromkeys(node for place in places for node in ranked[place].nodes)
+        return replace(self, kept_float=tuple(nodes), kept_layers=tuple(places))
 
     def measure_layers(self, source: RecipeSource, calibration: Samples) -> tuple[HurtLayer, ...]:
         """Every layer's error under this recipe, those first that add most. Raises RecipeFailed."""
@@ -115,7 +121,11 @@ class LayeredRecipe(LibraryRecipe):
     def layers_words(self) -> str:
         """How the name says that it is mixed; "" where no layer is kept."""
         kept = self.kept_layers
-        return "" if not kept else f", worst {kept} {'layer' if kept == 1 else 'layers'} float"
+        if not kept:
+            return ""
+        if kept[0]:
+            return f", worst layer but {kept[0]} float"
+        return f", worst {len(kept)} {'layer' if len(kept) == 1 else 'layers'} float"
 
 
 def last_line(error: Exception) -> str:

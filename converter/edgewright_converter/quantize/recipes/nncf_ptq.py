@@ -1,4 +1,4 @@
-"""INT8, mixed and FP16 for the `openvino` target: NNCF on the IR, or ONNX Runtime's QDQ read."""
+"""INT8, mixed and FP16 for the `openvino` target by NNCF and OpenVINO itself."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +7,9 @@ from typing import Any, Literal
 from edgewright_manifests.variant import Precision
 
 from edgewright_converter.candidate import RecipeSource
-from edgewright_converter.errors import RecipeFailed
 from edgewright_converter.openvino_ir import save_ir
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.quantize.onnx_qdq import library_errors, quantize_qdq
 from edgewright_converter.quantize.probes import OpenvinoProbe, Probe
-from edgewright_converter.quantize.ranges import Method
 from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe, LibraryRecipe
 
 _SMOOTHED = 0.5
@@ -54,6 +51,21 @@ class NncfPostTraining(LayeredRecipe):
 
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Quantize the float IR."""
+        return save_ir(self._quantized(source, feed, folder), folder)
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        return _probes(self._quantized(source, feed, folder), source, folder)
+
+    def library_errors(self) -> tuple[type[Exception], ...]:
+        """NNCF's own, too."""
+        return openvino_errors()
+
+    def _quantized(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> Any:  # Any: openvino ships no types
         import nncf
 
         assert feed is not None
@@ -64,7 +76,7 @@ class NncfPostTraining(LayeredRecipe):
                     convolution=_SMOOTHED, matmul=_SMOOTHED
                 )
             )
-        quantized = nncf.quantize(
+        return nncf.quantize(
             _read(source, folder),
             nncf.Dataset(feed),
             preset=nncf.QuantizationPreset(self.preset),
@@ -74,74 +86,6 @@ class NncfPostTraining(LayeredRecipe):
             ignored_scope=nncf.IgnoredScope(names=list(self.kept_float), validate=False),
             **more,
         )
-        return save_ir(quantized, folder)
-
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        return _probes(self.quantize(source, feed, folder), source, folder)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """NNCF's own, too."""
-        return _library_errors()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenvinoFromQdq(LibraryRecipe):
-    """ONNX Runtime's static u8s8 file, read by OpenVINO.
-
-    2.15x float on EfficientNet-Lite0, where NNCF's own files were 1.7 to 2.0x; all sums and
-    activation functions are in integers, too.
-    """
-
-    target = "openvino"
-    reads_samples = True
-
-    ranges: Method
-    symmetric: bool = False
-    """Activations of both signs get a range with 0 in its middle, which costs less to compute."""
-
-    @property
-    def name(self) -> str:
-        """For example `onnxruntime static u8s8 per-channel minmax, read by openvino`."""
-        middle = " symmetric" if self.symmetric else ""
-        return f"onnxruntime static u8s8 per-channel {self.ranges}{middle}, read by openvino"
-
-    @property
-    def kernels(self) -> str:
-        """The same whatever the ranges and biases."""
-        return replace(self, ranges="minmax").name
-
-    @property
-    def precision(self) -> Precision:
-        """Integer weights and activations."""
-        return "int8"
-
-    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
-        """Quantize the opset-17 form of the source, and convert that."""
-        import openvino
-
-        assert feed is not None
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
-        made = quantize_qdq(
-            folder,
-            source.quantizable_onnx,
-            feed,
-            ranges=self.ranges,
-            per_channel=True,
-            symmetric=self.symmetric,
-            # OpenVINO keeps biases in float; an integer one costs five operations of text.
-            extra_options={"QuantizeBias": False},
-        )
-        file = folder / "qdq.onnx"
-        file.write_bytes(made.data)
-        return save_ir(openvino.convert_model(file), folder)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """ONNX Runtime's and OpenVINO's own, too."""
-        return (*library_errors(), *_library_errors())
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,24 +109,26 @@ class NncfWeights(LayeredRecipe):
 
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Compress the float IR."""
-        import nncf
-
-        small = nncf.compress_weights(
-            _read(source, folder),
-            mode=nncf.CompressWeightsMode(self.mode),
-            ignored_scope=nncf.IgnoredScope(names=list(self.kept_float), validate=False),
-        )
-        return save_ir(small, folder)
+        return save_ir(self._compressed(source, folder), folder)
 
     def probes(
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
     ) -> tuple[Probe, Probe]:
         """The float model and the quantized one."""
-        return _probes(self.quantize(source, None, folder), source, folder)
+        return _probes(self._compressed(source, folder), source, folder)
 
     def library_errors(self) -> tuple[type[Exception], ...]:
         """NNCF's own, too."""
-        return _library_errors()
+        return openvino_errors()
+
+    def _compressed(self, source: RecipeSource, folder: Path) -> Any:  # Any: as above
+        import nncf
+
+        return nncf.compress_weights(
+            _read(source, folder),
+            mode=nncf.CompressWeightsMode(self.mode),
+            ignored_scope=nncf.IgnoredScope(names=list(self.kept_float), validate=False),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +159,19 @@ def _read(source: RecipeSource, folder: Path) -> Any:  # Any: openvino ships no 
     return openvino.Core().read_model(source.float_artifact.write(folder / "float"))
 
 
-def _probes(files: Files, source: RecipeSource, folder: Path) -> tuple[Probe, Probe]:
+def _probes(
+    quantized: Any,  # Any: as above
+    source: RecipeSource,
+    folder: Path,
+) -> tuple[Probe, Probe]:
+    files = save_ir(quantized, folder, named=True)
     for name, data in files:
         (folder / name).write_bytes(data)
     plain = OpenvinoProbe(source.float_artifact.write(folder / "plain"))
     return plain, OpenvinoProbe(folder / files[0][0])
 
 
-def _library_errors() -> tuple[type[Exception], ...]:
+def openvino_errors() -> tuple[type[Exception], ...]:
     """NNCF's classes share no base but Exception; what OpenVINO adds is RuntimeError."""
     import nncf
 

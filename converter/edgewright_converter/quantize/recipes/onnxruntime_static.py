@@ -6,7 +6,6 @@ from pathlib import Path
 from edgewright_manifests.variant import Precision
 
 from edgewright_converter.candidate import RecipeSource
-from edgewright_converter.errors import RecipeFailed
 from edgewright_converter.quantize.calibration import CalibrationFeed
 from edgewright_converter.quantize.onnx_names import strip_names
 from edgewright_converter.quantize.onnx_qdq import Quantized, library_errors, quantize_qdq
@@ -76,14 +75,13 @@ class OnnxruntimeStatic(LayeredRecipe):
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
     ) -> Quantized:
         assert feed is not None
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
         return quantize_qdq(
             folder,
-            source.quantizable_onnx,
+            self.quantizable(source),
             feed,
             ranges=self.ranges,
             per_channel=self.per_channel,
+            float_tail=True,
             op_types_to_quantize=list(_WEIGHTED) if self.weighted_only else None,
             nodes_to_exclude=list(self.kept_float),
         )

@@ -44,7 +44,7 @@ class OnnxWeights(LayeredRecipe):
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
     ) -> tuple[Probe, Probe]:
         """The float model and the quantized one."""
-        plain = OnnxProbe(name_nodes(source.quantizable_onnx or b""))
+        plain = OnnxProbe(name_nodes(self.quantizable(source)))
         return plain, OnnxProbe(self._compressed(source))
 
     def library_errors(self) -> tuple[type[Exception], ...]:
@@ -52,10 +52,8 @@ class OnnxWeights(LayeredRecipe):
         return library_errors()
 
     def _compressed(self, source: RecipeSource) -> bytes:
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
         made, count = compress_weights(
-            name_nodes(source.quantizable_onnx), kept_float=self.kept_float
+            name_nodes(self.quantizable(source)), kept_float=self.kept_float
         )
         if count == 0:
             raise RecipeFailed(self.name, "the model has no large weights")
@@ -86,10 +84,8 @@ class OnnxruntimeDynamic(LibraryRecipe):
         """quantize_dynamic on the opset-17 form."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
         before, after = folder / "before.onnx", folder / "after.onnx"
-        named = name_nodes(source.quantizable_onnx)
+        named = name_nodes(self.quantizable(source))
         before.write_bytes(named)
         nodes = onnx.load_model_from_string(named).graph.node
         if not any(node.op_type in ("MatMul", "Gemm", "LSTM") for node in nodes):
@@ -128,9 +124,7 @@ class OnnxInt4(LibraryRecipe):
 
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Replace every MatMul by a constant with MatMulNBits."""
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
-        small, count = to_int4(name_nodes(source.quantizable_onnx))
+        small, count = to_int4(name_nodes(self.quantizable(source)))
         if count == 0:
             raise RecipeFailed(self.name, "the model has no MatMul by a large constant")
         made, _ = compress_weights(small)

@@ -74,11 +74,9 @@ class TensorrtQdq(LayeredRecipe):
         assert feed is not None
         from onnxruntime.quantization import QuantType
 
-        if source.quantizable_onnx is None:
-            raise RecipeFailed(self.name, source.quantizable_problem)
         return quantize_qdq(
             folder,
-            source.quantizable_onnx,
+            self.quantizable(source),
             feed,
             ranges=self.ranges,
             per_channel=True,

@@ -1,5 +1,6 @@
 """ONNX models on ONNX Runtime."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature, TensorSpec
 
 from edgewright_runtime.engine.backends.onnx_binding import OnnxBinding
+from edgewright_runtime.engine.providers import ANYWHERE, Wanted, registered
 from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.engine.telemetry import forbid_telemetry
 from edgewright_runtime.engine.tensors import Tensor, check_inputs, from_raw
@@ -36,11 +38,12 @@ _TYPES: Mapping[str, DataType] = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+_log = logging.getLogger(__name__)
 _SILENT = 4  # ORT_LOGGING_LEVEL_FATAL: a failing model is one line of ours, not a page on stderr
 
 
 class OnnxSession:
-    """An ONNX Runtime session on the CPU; ONNX Runtime itself allows concurrent runs."""
+    """An ONNX Runtime session; ONNX Runtime itself allows concurrent runs."""
 
     def __init__(self, path: Path, runtime: Any, session: Any) -> None:  # Any: it ships no types
         self._errors = _library_errors(runtime)
@@ -99,7 +102,7 @@ class OnnxSession:
             binding.release()
 
 
-def open_artifact(path: Path, *, threads: int) -> OnnxSession:
+def open_artifact(path: Path, *, threads: int, wanted: Wanted = ANYWHERE) -> OnnxSession:
     """Load an `.onnx` file. Raises BackendUnavailable, ModelRejected."""
     forbid_telemetry()
     try:
@@ -118,11 +121,28 @@ def open_artifact(path: Path, *, threads: int) -> OnnxSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _library_errors(runtime) as error:
-        raise ModelRejected(path, f"onnxruntime refuses it: {one_line(error)}") from error
-    return OnnxSession(path, runtime, session)
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if not wanted.is_plain:
+        providers = list(registered(wanted, runtime.get_available_providers(), threads))
+        if wanted.cache is not None:
+            for name in ("tensorrt", "openvino"):
+                (wanted.cache / name).mkdir(parents=True, exist_ok=True)
+        if "cpu" not in wanted.providers:
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    while True:
+        try:
+            # With its own fallback a provider that fails is replaced by the CPU without a word.
+            session = runtime.InferenceSession(
+                str(path), options, providers=providers, enable_fallback=0
+            )
+        except _library_errors(runtime) as error:
+            if len(providers) == 1:
+                problem = f"onnxruntime refuses it: {one_line(error)}"
+                raise ModelRejected(path, problem) from error
+            failed, *providers = providers
+            _log.warning("provider fails provider=%s reason=%s", failed[0], one_line(error))
+        else:
+            return OnnxSession(path, runtime, session)
 
 
 def _library_errors(runtime: Any) -> tuple[type[Exception], ...]:

@@ -1,47 +1,39 @@
-"""The calls of one HTTP/2 connection: streams, windows and answers (RFC 9113); knows no models.
-
-What a client may make us do for nothing (empty frames, resets, pings) is paid from its
-patience, which useful calls and time restore: CVE-2019-9511 to -9518, CVE-2023-44487 (rapid
-reset), CVE-2024-27316 (CONTINUATION flood), CVE-2025-8671 (resets that we are made to send).
-"""
+"""The calls of one HTTP/2 connection: streams, windows and answers (RFC 9113); knows no models."""
 
 import asyncio
-import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from edgewright_runtime.engine.raw_tensor import Buffer
-from edgewright_runtime.errors import DeadlineExceeded, RuntimeFault
+from edgewright_runtime.errors import DeadlineExceeded
 from edgewright_runtime.serving.access import REMEDY, Access
+from edgewright_runtime.serving.grpc.answers import Answers
 from edgewright_runtime.serving.grpc.frames import (
     ACK,
     DEFAULT_WINDOW,
-    END_HEADERS,
-    END_STREAM,
     MAX_WINDOW,
     ConnectionFault,
     Kind,
     Reason,
     Setting,
     StreamFault,
+    depends_on,
     frame,
     read_settings,
 )
-from edgewright_runtime.serving.grpc.headers import HeaderReader, plain_status, refusal
+from edgewright_runtime.serving.grpc.headers import CallHead, HeaderReader
 from edgewright_runtime.serving.grpc.incoming import IncomingMessage, small_message
+from edgewright_runtime.serving.grpc.patience import RESET_COST, Patience
 from edgewright_runtime.serving.grpc.sender import Sender
-from edgewright_runtime.serving.grpc.status import Code, GrpcRefused, code_of
+from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
 from edgewright_runtime.serving.grpc.stream import Application, Stream
+from edgewright_runtime.serving.grpc.streamed import StreamedCall
 
 STREAM_WINDOW = 4 << 20
 CONNECTION_WINDOW = 16 << 20
 _RECENT = 256
-_PATIENCE = 2000
-_PATIENCE_PER_CALL = 10
-_PATIENCE_PER_S = 500
-_RESET_COST = 5
-_FINAL = END_HEADERS | END_STREAM
+_PLAIN_BYTES = 64 << 10
+"""What is no gRPC is answered when it is complete, or has sent this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +59,50 @@ class Calls:
         application: Application,
         limits: Limits,
         transport: asyncio.WriteTransport,
+        client: Hashable,
         answered: Callable[[], None],
     ) -> None:
         self._application = application
         self._limits = limits
-        self._answered = answered
+        self._client = client
+        self.answered = answered
         """Called when there is something to flush, perhaps amid received frames."""
         self._loop = asyncio.get_running_loop()
         self._headers = HeaderReader()
-        self.sender = Sender(transport, self._sent)
+        self._patience = Patience()
+        self.tire = self._patience.tire
+        """See `Frames`."""
+        self.sender = Sender(transport, self._patience, self._sent)
         self.streams: dict[int, Stream] = {}
+        self._answers = Answers(
+            application,
+            self.sender,
+            self.streams,
+            client=client,
+            answered=answered,
+            message_bytes=limits.message_bytes,
+        )
         self._recent: deque[int] = deque(maxlen=_RECENT)
         """Streams that ended before their client was done: what it had under way is ignored."""
         self.last = 0
         """The highest stream that the client has opened."""
         self.is_finishing = False
         """No further call is taken; those that are here are answered."""
+        self._usual: CallHead | None = None
+        """Of a call that was nothing special: the next ones are mostly like it."""
         self._peer_window = DEFAULT_WINDOW
         self._window = CONNECTION_WINDOW
         self._consumed = 0
         self._held_bytes = 0
-        self._patience = _PATIENCE
         self._credit(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
+
+    def finish(self) -> None:
+        """Take no further call, and no further message of those that have many."""
+        self.is_finishing = True
+        ending = GrpcRefused(Code.UNAVAILABLE, "the server is shutting down")
+        for stream in list(self.streams.values()):
+            if isinstance(stream.incoming, StreamedCall) and not stream.answered:
+                stream.incoming.stop(ending)
 
     def forget_all(self) -> None:
         """Nobody waits for an answer any more."""
@@ -105,16 +119,16 @@ class Calls:
 
     def second_passed(self, now_s: float) -> None:
         """Restore patience, end what has stalled. Raises ConnectionFault."""
-        self._patience = min(_PATIENCE, self._patience + _PATIENCE_PER_S)
+        self._patience.second_passed()
         limit_s = self._limits.read_timeout_s
         for stream in list(self.streams.values()):
             if not stream.is_stalled(now_s, limit_s):
                 continue
-            if stream.answered:
+            if stream.answered or stream.rest is not None:
                 self._reset(stream.identifier, Reason.CANCEL)
             else:
                 late = DeadlineExceeded(f"the call did not arrive within {limit_s:g} s")
-                self._answer(stream, late)
+                self._answers.answer(stream, late)
 
     def data(
         self, number: int, charged: int, piece: memoryview, *, is_done: bool, ends: bool
@@ -142,24 +156,20 @@ class Calls:
             return
         stream.size += len(piece)
         try:
-            if is_done and ends and stream.message is None:
+            if is_done and ends and stream.is_simple and stream.message is None:
                 self._received(stream, small_message(piece, self._limits.message_bytes))
                 return
             self._feed(stream, piece)
             if not is_done:
                 return
             if ends:
-                assert stream.message is not None
                 self._received(stream, stream.message)
                 return
         except GrpcRefused as error:
             stream.is_received = is_done and ends
-            self._answer(stream, error)
+            self._answers.answer(stream, error)
             return
-        missing = STREAM_WINDOW - stream.window
-        if missing >= STREAM_WINDOW // 2:
-            stream.window += missing
-            self._credit(number, missing)
+        self.replenish(stream)
 
     def headers(self, number: int, block: bytes, *, ends: bool) -> None:
         """See `Frames`."""
@@ -183,24 +193,7 @@ class Calls:
                 send_window=self._peer_window,
                 now_s=self._loop.time(),
             )
-            if head.http_status != 200:
-                stream.is_received = ends
-                stream.answered = True
-                self.sender.add(frame(Kind.HEADERS, _FINAL, number, plain_status(head.http_status)))
-                self._sent(stream)
-                return
-            stream.is_received = ends
-            problem = self._application.unanswerable(head.path)
-            if head.problem is not None:
-                problem = GrpcRefused(*head.problem)
-            elif ends and problem is None:
-                problem = GrpcRefused(Code.INTERNAL, "a call without a message")
-            access = self._limits.access
-            if access is not None and not access.admits(head.authorization):
-                text = f"this server answers callers with a token only; {REMEDY} as metadata"
-                problem = GrpcRefused(Code.UNAUTHENTICATED, text)
-            if problem is not None:
-                self._answer(stream, problem)
+            self._begin(stream, ends=ends)
             return
         try:
             self._headers.read_trailers(block)
@@ -217,9 +210,9 @@ class Calls:
             self._reset(number, Reason.PROTOCOL_ERROR)
         else:
             try:
-                self._received(stream, stream.message or IncomingMessage(0))
+                self._received(stream, stream.message)
             except GrpcRefused as error:
-                self._answer(stream, error)
+                self._answers.answer(stream, error)
 
     def control(self, kind: Kind, flags: int, number: int, payload: bytes) -> None:
         """See `Frames`."""
@@ -241,85 +234,100 @@ class Calls:
                 if stream is not None:
                     stream.forget()
                     self._drop(stream)
-                    self.tire(_RESET_COST)
+                    self.tire(RESET_COST)
             case Kind.PRIORITY:
-                _check(len(payload) == 5, bool(number))
+                _check(len(payload) == 5, bool(number) and depends_on(payload) != number)
             case Kind.GOAWAY:
                 _check(len(payload) >= 8, not number)
                 self.is_finishing = True
             case _:
                 raise ConnectionFault(Reason.PROTOCOL_ERROR, "clients push nothing")
 
-    def tire(self, cost: int) -> None:
-        """See `Frames`."""
-        self._patience -= cost
-        if self._patience < 0:
-            # A WINDOW_UPDATE or two for each DATA frame that we sent is what a client must do.
-            self._patience += 3 * self.sender.data_frames
-            self.sender.data_frames = 0
-            if self._patience < 0:
-                raise ConnectionFault(Reason.ENHANCE_YOUR_CALM, "too much that leads to nothing")
-            self._patience = min(self._patience, _PATIENCE)
+    def hold(self, size_bytes: int) -> None:
+        """See `Host`."""
+        self._held_bytes += size_bytes
+        if size_bytes > 0 and self._held_bytes > 2 * self._limits.message_bytes:
+            raise GrpcRefused(
+                Code.RESOURCE_EXHAUSTED, "too many large messages at the same time; try again later"
+            )
+
+    def replenish(self, stream: Stream) -> None:
+        """See `Host`."""
+        missing = STREAM_WINDOW - stream.window
+        if isinstance(stream.incoming, StreamedCall):
+            missing -= len(stream.incoming.backlog)
+        if missing >= STREAM_WINDOW // 2:
+            stream.window += missing
+            self._credit(stream.identifier, missing)
+            self.answered()
+
+    def _begin(self, stream: Stream, *, ends: bool) -> None:
+        head = stream.head
+        if head is self._usual and not ends:
+            return
+        stream.is_received = ends
+        if head.http_status != 200:
+            if ends:
+                self._answers.answer_plainly(stream)
+            return
+        problem = self._application.unanswerable(head.path)
+        if head.problem is not None:
+            problem = GrpcRefused(*head.problem)
+        access = self._limits.access
+        if access is not None and not access.admits(head.authorization):
+            text = f"this server answers callers with a token only; {REMEDY} as metadata"
+            problem = GrpcRefused(Code.UNAUTHENTICATED, text)
+        if problem is None and head.path in self._application.streamed:
+            call = StreamedCall(stream, self, self.sender, self._limits.message_bytes)
+            call.exchange = self._application.open(
+                head.path, call, head.client or self._client, wants_status=head.wants_status
+            )
+            stream.incoming, stream.is_simple = call, False
+            self._answers.time(stream)
+            if ends:
+                call.end()
+            return
+        if problem is None and ends:
+            problem = GrpcRefused(Code.INTERNAL, "a call without a message")
+        if problem is None and access is None:
+            self._usual = head
+        if problem is not None:
+            self._answers.answer(stream, problem)
 
     def _feed(self, stream: Stream, piece: memoryview) -> None:
+        if stream.head.http_status != 200:
+            if stream.size > _PLAIN_BYTES and not stream.answered:
+                self._answers.answer_plainly(stream)
+            return
+        if isinstance(stream.incoming, StreamedCall):
+            stream.incoming.feed(piece)
+            return
         message = stream.message
         if message is None:
             message = stream.message = IncomingMessage(self._limits.message_bytes)
         before = message.size
         message.feed(piece)
-        self._held_bytes += message.size - before
-        if self._held_bytes > 2 * self._limits.message_bytes:
-            raise GrpcRefused(
-                Code.RESOURCE_EXHAUSTED, "too many large messages at the same time; try again later"
-            )
+        self.hold(message.size - before)
 
-    def _received(self, stream: Stream, message: IncomingMessage | bytes) -> None:
+    def _received(self, stream: Stream, message: IncomingMessage | bytes | None) -> None:
         """The client has sent all. Raises GrpcRefused."""
         stream.is_received = True
         head = stream.head
         if head.content_length is not None and head.content_length != stream.size:
             self._reset(stream.identifier, Reason.PROTOCOL_ERROR)
-            return
-        body: Buffer = message if isinstance(message, bytes) else message.whole(head.encoding)
-        left_s = head.timeout_s
-        if left_s is not None:
-            left_s -= self._loop.time() - stream.opened_s
-            if left_s <= 0:
-                late = DeadlineExceeded("the deadline had passed when the call was complete")
-                self._answer(stream, late)
-                return
-        cancel = self._application(head.path, body, left_s, functools.partial(self._answer, stream))
-        if not stream.answered:
-            stream.cancel = cancel
-            if left_s is not None:
-                stream.timer = self._loop.call_later(left_s, self._expire, stream)
-
-    def _expire(self, stream: Stream) -> None:
-        stream.forget()
-        self._answer(stream, DeadlineExceeded("the call was not answered within its deadline"))
-
-    def _answer(self, stream: Stream, reply: Sequence[Buffer] | RuntimeFault) -> None:
-        if stream.answered:
-            return
-        stream.answered = True
-        stream.cancel = None
-        if stream.timer is not None:
-            stream.timer.cancel()
-        if self.streams.get(stream.identifier) is not stream:
-            return  # the client took its call back
-        if isinstance(reply, RuntimeFault):
-            block = refusal(code_of(reply), str(reply))
-            self.sender.add(frame(Kind.HEADERS, _FINAL, stream.identifier, block))
-            self._sent(stream)
+        elif head.http_status != 200:
+            self._answers.answer_plainly(stream)
+        elif isinstance(stream.incoming, StreamedCall):
+            stream.incoming.end()
+        elif isinstance(message, bytes):
+            self._answers.ask(stream, message)
         else:
-            self.sender.reply(stream, reply)
-        self._answered()
+            self._answers.ask_whole(stream, message or IncomingMessage(0))
 
     def _sent(self, stream: Stream) -> None:
         """All of the answer has gone."""
         self._drop(stream)
-        if self._patience < _PATIENCE:
-            self._patience += _PATIENCE_PER_CALL
+        self._patience.answered()
         if not stream.is_received:
             # RFC 9113, 8.1: the answer does not need the rest of the request.
             self._recent.append(stream.identifier)
@@ -328,8 +336,8 @@ class Calls:
 
     def _drop(self, stream: Stream) -> None:
         if self.streams.pop(stream.identifier, None) is not None:
-            stream.rest = None
-            if stream.message is not None:
+            stream.rest = stream.trailers = None
+            if stream.message is not None and stream.incoming is None:
                 self._held_bytes -= stream.message.size
 
     def _reset(self, number: int, reason: Reason) -> None:
@@ -339,7 +347,7 @@ class Calls:
             self._drop(stream)
         self._recent.append(number)
         self.sender.add(frame(Kind.RST_STREAM, 0, number, reason.to_bytes(4, "big")))
-        self.tire(_RESET_COST)
+        self.tire(RESET_COST)
 
     def _stray(self, number: int) -> None:
         if number > self.last or not number & 1:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from edgewright_runtime.serving.clients import peer_client
 from edgewright_runtime.serving.grpc.calls import STREAM_WINDOW, Calls, Limits
 from edgewright_runtime.serving.grpc.frames import (
     MAX_STREAM,
@@ -60,7 +61,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
             Setting.MAX_HEADER_LIST_SIZE: MAX_LIST_BYTES,
         }
         self._transport.write(settings_frame(ours))
-        self._calls = Calls(self._application, self._limits, self._transport, self._answered)
+        client = peer_client(transport.get_extra_info("peername"), self)
+        self._calls = Calls(
+            self._application, self._limits, self._transport, client, self._answered
+        )
         self._reader = FrameReader(self._calls)
         self._flush()
         self._opened(self)
@@ -130,8 +134,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
     def finish(self) -> None:
         """Answer what was asked, or is being sent, then close."""
         if not self._is_broken and not self._calls.is_finishing:
-            self._calls.is_finishing = True
             self._go_away(Reason.NO_ERROR, "the server is shutting down")
+            self._calls.finish()
         self._flush()
 
     def abort(self) -> None:

@@ -3,6 +3,7 @@
 from edgewright_runtime.serving.grpc.application import OpenInferenceCalls
 from edgewright_runtime.serving.grpc.calls import Limits
 from edgewright_runtime.serving.grpc.connection import SCRATCH_BYTES, GrpcConnection
+from edgewright_runtime.serving.inference.extensions import Extensions
 from edgewright_runtime.serving.repository import Repository
 from edgewright_runtime.serving.tcp_door import MakeContext, TcpDoor
 
@@ -14,13 +15,14 @@ class GrpcDoor(TcpDoor):
         self,
         address: str,
         repository: Repository,
+        extensions: Extensions,
         limits: Limits,
         *,
         timeout_s: float,
         connections: int,
         tls: MakeContext | None = None,
     ) -> None:
-        application = OpenInferenceCalls(repository, timeout_s=timeout_s)
+        application = OpenInferenceCalls(repository, extensions, timeout_s=timeout_s)
         scratch = memoryview(bytearray(SCRATCH_BYTES))
         super().__init__(
             address,

@@ -111,8 +111,16 @@ def read_settings(payload: bytes) -> Iterator[tuple[int, int]]:
         yield key, value
 
 
-def unpadded(payload: bytes, flags: int) -> bytes:
-    """The payload of a HEADERS frame without padding and priority. Raises ConnectionFault."""
+def depends_on(priority: bytes) -> int:
+    """The stream that a priority (RFC 7540, 6.3) puts another below."""
+    return int.from_bytes(priority[:4], "big") & MAX_STREAM
+
+
+def unpadded(payload: bytes, flags: int, number: int) -> bytes:
+    """What a HEADERS frame of stream `number` has without padding and priority.
+
+    Raises ConnectionFault.
+    """
     if flags & PADDED:
         if not payload or payload[0] >= len(payload):
             raise ConnectionFault(Reason.PROTOCOL_ERROR, "padding longer than its frame")
@@ -120,5 +128,7 @@ def unpadded(payload: bytes, flags: int) -> bytes:
     if flags & PRIORITY_FLAG:
         if len(payload) < 5:
             raise ConnectionFault(Reason.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
+        if depends_on(payload) == number:
+            raise ConnectionFault(Reason.PROTOCOL_ERROR, "a stream that depends on itself")
         payload = payload[5:]
     return payload

@@ -7,6 +7,7 @@ from urllib.parse import quote_from_bytes
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
+from edgewright_runtime.serving.clients import CLIENT_HEADER
 from edgewright_runtime.serving.grpc.frames import ConnectionFault, Reason, StreamFault
 from edgewright_runtime.serving.grpc.status import Code
 
@@ -38,6 +39,14 @@ class CallHead:
     problem: tuple[Code, str] | None = None
     """Why the call must be refused as gRPC."""
     authorization: bytes | None = None
+    traceparent: bytes | None = None
+    """W3C Trace Context."""
+    packs: bytes = b""
+    """The coding that the caller sends and also reads: its answers may come so."""
+    client: bytes | None = None
+    """Who the caller says it is, for fairness (see `clients`)."""
+    wants_status: bool = False
+    """Triton's `triton_grpc_error: true`: an error within a stream ends it with its status."""
 
 
 class HeaderReader:
@@ -101,18 +110,30 @@ ANSWER_TRAILERS = literal(b"grpc-status", b"0")
 
 def refusal(code: Code, message: str) -> bytes:
     """The only header block of a call that fails (gRPC's Trailers-Only)."""
-    text = message[:_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace")
-    shown = quote_from_bytes(text, safe=_VISIBLE).encode("ascii")
     accepted = b""
     if code is Code.UNIMPLEMENTED:
         accepted = literal(b"grpc-accept-encoding", b",".join(_ENCODINGS))
-    status = literal(b"grpc-status", b"%d" % code)
-    return ANSWER_HEAD + accepted + status + literal(b"grpc-message", shown)
+    return ANSWER_HEAD + accepted + failure(code, message)
 
 
-def plain_status(status: int) -> bytes:
-    """The only header block of an answer to what is no gRPC."""
-    return literal(b":status", b"%d" % status)
+def packed_head(encoding: bytes) -> bytes:
+    """`ANSWER_HEAD` of an answer whose messages are packed."""
+    return ANSWER_HEAD + literal(b"grpc-encoding", encoding)
+
+
+def failure(code: Code, message: str) -> bytes:
+    """The trailers of a call that fails after its answer began."""
+    return literal(b"grpc-status", b"%d" % code) + literal(b"grpc-message", _shown(message))
+
+
+def plain_head(status: int) -> bytes:
+    """The headers of an answer to what is no gRPC."""
+    return literal(b":status", b"%d" % status) + literal(b"content-type", b"text/plain")
+
+
+def _shown(message: str) -> bytes:
+    text = message[:_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace")
+    return quote_from_bytes(text, safe=_VISIBLE).encode("ascii")
 
 
 def _call_head(headers: list[tuple[bytes, bytes]]) -> CallHead:
@@ -158,4 +179,13 @@ def _call_head(headers: list[tuple[bytes, bytes]]) -> CallHead:
         status,
         problem,
         found.get(b"authorization"),
+        found.get(b"traceparent"),
+        encoding if encoding != b"identity" and _accepts(found, encoding) else b"",
+        found.get(CLIENT_HEADER),
+        found.get(b"triton_grpc_error", b"").lower() == b"true",
     )
+
+
+def _accepts(headers: dict[bytes, bytes], encoding: bytes) -> bool:
+    accepted = headers.get(b"grpc-accept-encoding", b"")
+    return encoding in (part.strip() for part in accepted.split(b","))

@@ -1,6 +1,4 @@
-"""One gRPC message as it arrives: its prefix, its bytes in place, and its decompression."""
-
-import zlib
+"""One gRPC message as it arrives: its prefix, and its bytes in place."""
 
 from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
@@ -9,11 +7,10 @@ PREFIX_BYTES = 5
 _SMALL_BYTES = 4 << 10
 """Up to this size a copy is cheaper than an aligned place."""
 _ALIGNMENT = 64
-_WINDOW_BITS = 47  # zlib.h: 32 + 15: gzip or zlib, told by the header
 
 
 class IncomingMessage:
-    """The only message of a unary call; bytes go straight to where they are read from."""
+    """A message; bytes go straight to where they are read from."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -25,20 +22,30 @@ class IncomingMessage:
         self.is_compressed = False
 
     def feed(self, data: memoryview) -> None:
-        """Take a piece. Raises GrpcRefused for a message too large, or a second one."""
+        """Take a piece. Raises GrpcRefused for a message too large, or what comes after it."""
+        if self.take(data) < len(data):
+            raise GrpcRefused(Code.INTERNAL, "the call has more than one message; it is unary")
+
+    def take(self, data: memoryview) -> int:
+        """Take a piece; how much of it this message has use for. Raises GrpcRefused."""
+        used = 0
         if self._view is None:
-            missing = PREFIX_BYTES - len(self._prefix)
-            self._prefix += bytes(data[:missing])
+            used = min(PREFIX_BYTES - len(self._prefix), len(data))
+            self._prefix += bytes(data[:used])
             if len(self._prefix) < PREFIX_BYTES:
-                return
-            data = data[missing:]
+                return used
+            data = data[used:]
             self._begin()
         assert self._view is not None
-        end = self._filled + len(data)
-        if end > self.size:
-            raise GrpcRefused(Code.INTERNAL, "the call has more than one message; it is unary")
-        self._view[self._filled : end] = data
-        self._filled = end
+        count = min(len(data), self.size - self._filled)
+        self._view[self._filled : self._filled + count] = data[:count]
+        self._filled += count
+        return used + count
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is here."""
+        return self._view is not None and self._filled == self.size
 
     def room(self, wanted: int) -> memoryview:
         """Where the next `wanted` bytes may be received directly; empty when they may not."""
@@ -50,12 +57,10 @@ class IncomingMessage:
         """`count` bytes are now in what `room` gave."""
         self._filled += count
 
-    def whole(self, encoding: bytes) -> Buffer:
-        """The message, unpacked. Raises GrpcRefused when it is not complete, or broken."""
+    def whole(self) -> Buffer:
+        """The message as it was sent. Raises GrpcRefused when it is not complete."""
         if self._view is None or self._filled < self.size:
-            raise _cut_off()
-        if self.is_compressed:
-            return _decompressed(self._view, encoding, self._limit_bytes)
+            raise cut_off()
         return self._view
 
     def _begin(self) -> None:
@@ -72,7 +77,7 @@ class IncomingMessage:
 def small_message(data: memoryview, limit_bytes: int) -> IncomingMessage | bytes:
     """The message of a call whose DATA is one frame. Raises GrpcRefused."""
     if len(data) < PREFIX_BYTES:
-        raise _cut_off()
+        raise cut_off()
     size = len(data) - PREFIX_BYTES
     if not data[0] and int.from_bytes(data[1:PREFIX_BYTES], "big") == size <= _SMALL_BYTES:
         return bytes(data[PREFIX_BYTES:])
@@ -81,7 +86,8 @@ def small_message(data: memoryview, limit_bytes: int) -> IncomingMessage | bytes
     return message
 
 
-def _cut_off() -> GrpcRefused:
+def cut_off() -> GrpcRefused:
+    """The refusal of half a message."""
     return GrpcRefused(Code.INTERNAL, "the call ended before its message was complete")
 
 
@@ -97,21 +103,3 @@ def _is_compressed(flag: int) -> bool:
     if flag > 1:
         raise GrpcRefused(Code.INTERNAL, "the message's compressed flag is neither 0 nor 1")
     return flag == 1
-
-
-def _decompressed(message: memoryview, encoding: bytes, limit_bytes: int) -> bytes:
-    """The message unpacked. Raises GrpcRefused when it is broken, or more than the limit."""
-    if encoding == b"identity":
-        raise GrpcRefused(Code.INTERNAL, "a compressed message without grpc-encoding")
-    try:
-        decoder = zlib.decompressobj(_WINDOW_BITS)
-        plain = decoder.decompress(message, limit_bytes + 1)
-    except zlib.error as error:
-        raise GrpcRefused(
-            Code.INVALID_ARGUMENT, f"the message is no valid {encoding.decode()}: {error}"
-        ) from error
-    if len(plain) > limit_bytes:
-        raise _too_large(len(plain), limit_bytes)
-    if not decoder.eof:
-        raise GrpcRefused(Code.INVALID_ARGUMENT, f"the message's {encoding.decode()} is cut off")
-    return plain

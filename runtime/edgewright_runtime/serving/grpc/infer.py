@@ -1,29 +1,27 @@
-"""ModelInfer: a request message to tensors, and outputs to a response message."""
+"""ModelInfer: a request message to tensors, and which outputs in which form it wants."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
-from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
+from edgewright_manifests.signature import DataType, ModelSignature
 
-from edgewright_runtime.engine.describing import names
 from edgewright_runtime.engine.elements import pack_numbers
-from edgewright_runtime.engine.raw_tensor import DATATYPES, Buffer, RawTensor
+from edgewright_runtime.engine.raw_tensor import DATATYPES, ELEMENT_BYTES, Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.messages import Message, MessageClass
-from edgewright_runtime.serving.grpc.wire import bytes_field, split_raw_contents
-from edgewright_runtime.serving.inference.binary_tensors import (
-    read_binary_tensor,
-    write_binary_tensor,
-)
+from edgewright_runtime.serving.grpc.wire import split_raw_contents
+from edgewright_runtime.serving.inference.binary_tensors import read_binary_tensor
+from edgewright_runtime.serving.inference.outputs import WantedOutput, find_output, read_wanted
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory, read_place
+from edgewright_runtime.serving.request_options import PLAIN, RequestOptions, read_options
 
 _MAX_RANK = 32
 _MAX_COUNT = 1 << 40
 _SPLIT_BYTES = 16 << 10
 """From here on tensors are taken from the message where they lie, without protobuf's copies."""
-_NOT_OFFERED = frozenset({"classification", "shared_memory_region"})
 _CONTENTS: Mapping[DataType, str] = {
     "BOOL": "bool_contents",
     "UINT8": "uint_contents",
@@ -39,24 +37,37 @@ _CONTENTS: Mapping[DataType, str] = {
     "BYTES": "bytes_contents",
 }
 """Where the protocol puts typed values; FP16 has no place and goes as raw contents."""
-_RESPONSE_ID = 3
-_RESPONSE_RAW = 6
-_HEADS_KEPT = 256
+Parameters = Mapping[str, Any]  # Any: bool, int, str or float, as the caller chose
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
-    """What the caller wants."""
+class Described:
+    """All of a request but its tensors' bytes and its id: what many requests have in common."""
 
     model: str
     version: str | None
+    options: RequestOptions
+    parameters: Parameters
+    outputs: Sequence[tuple[str, Parameters]]
+    wanted: dict[int, tuple[ModelSignature, Sequence[WantedOutput]]] = field(
+        default_factory=dict, repr=False
+    )
+    """`wanted_outputs` by signature, which is kept so that its id is not another's."""
+
+
+@dataclass(slots=True)
+class InferRequest:
+    """What the caller wants."""
+
+    described: Described
     id: str
-    message: Message
-    raw: Sequence[Buffer]
+    inputs: dict[str, RawTensor]
 
 
-def read_request(data: Buffer, request_class: MessageClass) -> InferRequest:
-    """The message in `data`, whose large tensors stay there. Raises InvalidInput."""
+def read_message(
+    data: Buffer, request_class: MessageClass
+) -> tuple[Described, Message, Sequence[Buffer]]:
+    """What the message in `data` says, the message, and its raw tensors. Raises InvalidInput."""
     raw: Sequence[Buffer]
     if len(data) < _SPLIT_BYTES:
         message = wire.parse(request_class, data)
@@ -64,126 +75,92 @@ def read_request(data: Buffer, request_class: MessageClass) -> InferRequest:
     else:
         rest, raw = split_raw_contents(memoryview(data))
         message = wire.parse(request_class, rest)
-    return InferRequest(message.model_name, message.model_version or None, message.id, message, raw)
+    parameters = read_parameters(message)
+    return (
+        Described(
+            message.model_name,
+            message.model_version or None,
+            read_options(parameters) if parameters else PLAIN,
+            parameters,
+            [(entry.name, read_parameters(entry)) for entry in message.outputs],
+        ),
+        message,
+        raw,
+    )
 
 
-def read_inputs(request: InferRequest) -> dict[str, RawTensor]:
-    """The input tensors by name. Raises InvalidInput."""
-    described, raw = request.message.inputs, request.raw
-    if raw and len(raw) != len(described):
-        raise InvalidInput(
-            f"{len(raw)} raw_input_contents for {len(described)} inputs; there must be one each"
-        )
+def read_inputs(
+    message: Message, raw: Sequence[Buffer], memory: SharedMemory
+) -> dict[str, RawTensor]:
+    """The input tensors by name; those in shared memory are read. Raises InvalidInput,
+    RegionUnknown."""
     inputs: dict[str, RawTensor] = {}
-    for index, entry in enumerate(described):
+    used = 0
+    for entry in message.inputs:
         name, datatype, shape = entry.name, entry.datatype, tuple(entry.shape)
         if name in inputs:
             raise InvalidInput(f"input '{name}' is given twice")
         if datatype not in DATATYPES:
             raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(DATATYPES)}")
         _check_shape(name, shape)
-        if entry.parameters:
-            parameters(entry, f"input '{name}'")
-        if not raw:
+        parameters = read_parameters(entry) if entry.parameters else {}
+        has_contents = entry.HasField("contents")
+        if "shared_memory_region" in parameters:
+            if has_contents:
+                raise InvalidInput(f"input '{name}' is both in shared memory and in the request")
+            inputs[name] = _read_shared(name, datatype, shape, parameters, memory)
+        elif not raw:
             inputs[name] = _read_contents(name, datatype, shape, entry)
-        elif entry.HasField("contents"):
+        elif has_contents:
             raise InvalidInput(f"input '{name}' has contents beside raw_input_contents")
         else:
-            inputs[name] = read_binary_tensor(name, datatype, shape, memoryview(raw[index]))
+            if used >= len(raw):
+                raise _unequal(len(raw))
+            inputs[name] = read_binary_tensor(name, datatype, shape, memoryview(raw[used]))
+            used += 1
+    if used != len(raw):
+        raise _unequal(len(raw))
     return inputs
 
 
-def wanted_outputs(request: InferRequest, signature: ModelSignature) -> Sequence[TensorSpec]:
-    """The outputs in the order asked for; all of them when none is. Raises InvalidInput."""
-    if not request.message.outputs:
-        return signature.outputs
-    wanted: list[TensorSpec] = []
-    for entry in request.message.outputs:
-        name = entry.name
-        spec = next((spec for spec in signature.outputs if spec.name == name), None)
-        if spec is None:
-            raise InvalidInput(
-                f"the model has no output '{name}'; it gives {names(signature.outputs)}"
-            )
-        if spec in wanted:
+def wanted_outputs(
+    described: Described, signature: ModelSignature, memory: SharedMemory
+) -> Sequence[WantedOutput]:
+    """The outputs in the order asked for; all of them when none is.
+
+    Raises InvalidInput, RegionUnknown.
+    """
+    kept = described.wanted.get(id(signature))
+    if kept is not None:
+        return kept[1]
+    wanted: dict[str, WantedOutput] = {}
+    for name, parameters in described.outputs:
+        spec = find_output(signature, name)
+        if name in wanted:
             raise InvalidInput(f"output '{name}' is asked for twice")
-        parameters(entry, f"output '{name}'")
-        wanted.append(spec)
-    return wanted
+        wanted[name] = found = read_wanted(spec, parameters)
+        if found.place is not None:
+            memory.check(found.place)
+    found_all = list(wanted.values()) or [WantedOutput(spec) for spec in signature.outputs]
+    if all(each.place is None for each in found_all):
+        described.wanted.clear()
+        described.wanted[id(signature)] = (signature, found_all)
+    return found_all
 
 
-def timeout_s(request: InferRequest) -> float | None:
-    """Triton's request parameter `timeout`, in microseconds. Raises InvalidInput."""
-    if not request.message.parameters:
-        return None
-    timeout_us = parameters(request.message, "the request").get("timeout")
-    if timeout_us is None:
-        return None
-    if type(timeout_us) is not int or timeout_us < 0:
-        raise InvalidInput("parameter 'timeout' must be a number of microseconds")
-    return timeout_us / 1e6 if timeout_us else None
-
-
-def parameters(entry: Message, what: str) -> dict[str, Any]:
-    """The parameters of a request, input or output. Raises InvalidInput."""
-    found: dict[str, Any] = {}  # Any: bool, int, str or float, as the caller chose
+def read_parameters(entry: Message) -> Parameters:
+    """The parameters of a request, input or output."""
+    found: dict[str, Any] = {}
     for parameter in entry.parameters:
         choice = parameter.value.WhichOneof("parameter_choice")
         found[parameter.key] = None if choice is None else getattr(parameter.value, choice)
-    for word in _NOT_OFFERED:
-        if found.get(word):
-            raise InvalidInput(f"{what}: this server does not offer '{word}'")
     return found
 
 
-class ResponseWriter:
-    """Response messages; all but id and tensors repeats, and so is kept."""
-
-    def __init__(self, response_class: MessageClass) -> None:
-        self._response_class = response_class
-        self._heads: dict[object, bytes] = {}
-
-    def write(
-        self,
-        request: InferRequest,
-        wanted: Sequence[TensorSpec],
-        outputs: Mapping[str, RawTensor],
-        *,
-        version: str,
-    ) -> list[Buffer]:
-        """The message in pieces, which are not copied."""
-        key = (request.model, version, *[(spec.name, outputs[spec.name].shape) for spec in wanted])
-        head = self._heads.get(key)
-        if head is None:
-            head = self._head(request.model, version, wanted, outputs)
-            if len(self._heads) >= _HEADS_KEPT:
-                self._heads.clear()
-            self._heads[key] = head
-        parts: list[Buffer] = [head]
-        if request.id:
-            identifier = request.id.encode("utf-8")
-            parts += (bytes_field(_RESPONSE_ID, len(identifier)), identifier)
-        for spec in wanted:
-            data = write_binary_tensor(outputs[spec.name])
-            parts += (bytes_field(_RESPONSE_RAW, len(data)), data)
-        return parts
-
-    def _head(
-        self,
-        model: str,
-        version: str,
-        wanted: Sequence[TensorSpec],
-        outputs: Mapping[str, RawTensor],
-    ) -> bytes:
-        message = self._response_class(
-            model_name=model,
-            model_version=version,
-            outputs=[
-                {"name": spec.name, "datatype": spec.datatype, "shape": outputs[spec.name].shape}
-                for spec in wanted
-            ],
-        )
-        return cast(bytes, message.SerializeToString())
+def _unequal(count: int) -> InvalidInput:
+    return InvalidInput(
+        f"there must be one raw_input_contents for each input that is in none else, not {count}"
+    )
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -195,17 +172,39 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
         raise InvalidInput(f"input '{name}': shape must be an array of sizes")
 
 
+def _read_shared(
+    name: str,
+    datatype: DataType,
+    shape: tuple[int, ...],
+    parameters: Parameters,
+    memory: SharedMemory,
+) -> RawTensor:
+    place = read_place(parameters, f"input '{name}'")
+    if place is None:
+        raise InvalidInput(f"input '{name}': 'shared_memory_region' must be a name")
+    if datatype != "BYTES":
+        # Told before anything is read: a place may be as large as the caller's memory.
+        expected = math.prod(shape) * ELEMENT_BYTES[datatype]
+        if place.size_bytes != expected:
+            memory.check(place)
+            raise InvalidInput(
+                f"input '{name}' has {place.size_bytes} bytes in shared memory, {datatype} "
+                f"{list(shape)} needs {expected}"
+            )
+    return read_binary_tensor(name, datatype, shape, memory.read(place))
+
+
 def _read_contents(
     name: str, datatype: DataType, shape: tuple[int, ...], entry: Message
 ) -> RawTensor:
-    field = _CONTENTS.get(datatype)
-    if field is None:
+    contents = _CONTENTS.get(datatype)
+    if contents is None:
         raise InvalidInput(f"input '{name}': {datatype} goes in raw_input_contents")
-    values = getattr(entry.contents, field)
+    values = getattr(entry.contents, contents)
     if len(values) != math.prod(shape):
         raise InvalidInput(
-            f"input '{name}' has {len(values)} values in {field}, {datatype} {list(shape)} needs "
-            f"{math.prod(shape)}"
+            f"input '{name}' has {len(values)} values in {contents}, {datatype} {list(shape)} "
+            f"needs {math.prod(shape)}"
         )
     if datatype == "BYTES":
         return RawTensor(datatype, shape, elements=list(values))

@@ -1,5 +1,6 @@
 """Frames out of bytes that may be cut anywhere; DATA goes on as it arrives, in pieces."""
 
+import struct
 from typing import Protocol
 
 from edgewright_runtime.serving.grpc.frames import (
@@ -7,8 +8,10 @@ from edgewright_runtime.serving.grpc.frames import (
     END_HEADERS,
     END_STREAM,
     HEAD_BYTES,
+    MAX_STREAM,
     PADDED,
     PREFACE,
+    PRIORITY_FLAG,
     ConnectionFault,
     Kind,
     Reason,
@@ -22,6 +25,9 @@ _WHOLE_BYTES = 32 << 10
 _BLOCK_BYTES = 64 << 10
 _CONTINUATIONS = 32
 _KNOWN = frozenset(Kind)
+_DATA, _HEADERS = int(Kind.DATA), int(Kind.HEADERS)
+_HEAD = struct.Struct(">HBBBI").unpack_from
+_UNUSUAL = END_HEADERS | PADDED | PRIORITY_FLAG
 
 
 class Frames(Protocol):
@@ -63,6 +69,8 @@ class FrameReader:
         """The stream of that frame; 0 for one of a kind that is skipped."""
         self._ends = False
         self._charged = 0
+        self._is_special = True
+        """The next frame may not be just any: it is the first, or within a header block."""
         self._block: bytearray | None = None
         self._block_number = 0
         self._block_ends = False
@@ -100,25 +108,30 @@ class FrameReader:
                 continue
             if end - at < HEAD_BYTES:
                 break
-            head = int.from_bytes(data[at : at + HEAD_BYTES], "big")
-            length, kind, flags = head >> 48, head >> 40 & 0xFF, head >> 32 & 0xFF
-            number = head & 0x7FFFFFFF
-            self._check(length, kind, flags, number)
+            high, low, kind, flags, number = _HEAD(data, at)
+            length = high << 8 | low
+            number &= MAX_STREAM
+            if length > _WHOLE_BYTES or self._is_special:
+                self._check(length, kind, flags, number)
             start = at + HEAD_BYTES
-            if kind == Kind.DATA:
+            if kind == _DATA:
                 if not flags & PADDED and end - start >= length and number:
                     # Whole and plain, as almost all are.
                     ends = bool(flags & END_STREAM)
                     if not length and not ends:
                         self._frames.tire(1)
-                    piece = data[start : start + length]
-                    self._frames.data(number, length, piece, is_done=True, ends=ends)
                     at = start + length
+                    self._frames.data(number, length, data[start:at], is_done=True, ends=ends)
                     continue
                 taken = self._begin_data(length, flags, number, data[start:end])
                 if taken is None:
                     break
                 at = start + taken
+                continue
+            if kind == _HEADERS and flags & _UNUSUAL == END_HEADERS and end - start >= length:
+                at = start + length
+                ends = bool(flags & END_STREAM)
+                self._frames.headers(number, bytes(data[start:at]), ends=ends)
                 continue
             if kind not in _KNOWN:
                 self._frames.tire(1)
@@ -136,6 +149,7 @@ class FrameReader:
             raise ConnectionFault(
                 Reason.FRAME_SIZE_ERROR, f"a frame of {length} bytes, {MAX_FRAME_BYTES} are allowed"
             )
+        self._is_special = self._block is not None
         if not self._has_settings:
             if kind != Kind.SETTINGS or flags & ACK:
                 raise ConnectionFault(Reason.PROTOCOL_ERROR, "the first frame must be SETTINGS")
@@ -184,9 +198,10 @@ class FrameReader:
 
     def _whole(self, kind: Kind, flags: int, number: int, payload: bytes) -> None:
         if kind == Kind.HEADERS:
-            self._block = bytearray(unpadded(payload, flags))
+            self._block = bytearray(unpadded(payload, flags, number))
             self._block_number, self._continuations = number, 0
             self._block_ends = bool(flags & END_STREAM)
+            self._is_special = True
         elif kind == Kind.CONTINUATION:
             if self._block is None:
                 raise ConnectionFault(Reason.PROTOCOL_ERROR, "CONTINUATION of nothing")
@@ -199,4 +214,5 @@ class FrameReader:
             return
         if flags & END_HEADERS:
             block, self._block = bytes(self._block), None
+            self._is_special = False
             self._frames.headers(number, block, ends=self._block_ends)

@@ -5,9 +5,13 @@ import enum
 from edgewright_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
+    EngineDown,
     InvalidInput,
+    ModelLoading,
     ModelUnknown,
+    NotAllowed,
     Overloaded,
+    RegionUnknown,
     RuntimeFault,
 )
 
@@ -19,6 +23,8 @@ class Code(enum.IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
@@ -41,8 +47,12 @@ def code_of(error: RuntimeFault) -> Code:
             return code
         case InvalidInput():
             return Code.INVALID_ARGUMENT
-        case ModelUnknown():
+        case ModelUnknown() | RegionUnknown():
             return Code.NOT_FOUND
+        case NotAllowed():
+            return Code.PERMISSION_DENIED
+        case ModelLoading() | EngineDown():
+            return Code.UNAVAILABLE
         case Overloaded():
             return Code.RESOURCE_EXHAUSTED
         case Cancelled():

@@ -1,5 +1,7 @@
 """Protobuf's wire format, as far as it is read and written without the library."""
 
+from collections.abc import Iterator
+
 from google.protobuf.message import (  # type: ignore[import-untyped]  # protobuf ships no types
     DecodeError,
 )
@@ -40,19 +42,32 @@ def split_raw_contents(data: memoryview) -> tuple[bytes, list[memoryview]]:
     """
     rest: list[memoryview] = []
     raw: list[memoryview] = []
+    for number, begin, start, end in _fields(data):
+        if number == _RAW_INPUT_CONTENTS:
+            raw.append(data[start:end])
+        else:
+            rest.append(data[begin:end])
+    return b"".join(rest), raw
+
+
+def ranges(data: memoryview, wanted: int) -> list[tuple[int, int]]:
+    """Where the payloads of a field of bytes lie, start and end. Raises InvalidInput."""
+    return [(start, end) for number, _, start, end in _fields(data) if number == wanted]
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """(number, begin, start of the payload, end) of each field; number -1 for one of no bytes."""
     at, end = 0, len(data)
     while at < end:
         begin = at
         tag, at = _varint(data, at)
-        kind = tag & 7
+        kind, number = tag & 7, -1
+        start = at
         if kind == _BYTES:
-            size, at = _varint(data, at)
-            if size > end - at:
+            size, start = _varint(data, at)
+            if size > end - start:
                 raise _broken()
-            at += size
-            if tag >> 3 == _RAW_INPUT_CONTENTS:
-                raw.append(data[at - size : at])
-                continue
+            number, at = tag >> 3, start + size
         elif kind == _VARINT:
             _, at = _varint(data, at)
         elif kind == _FIXED64:
@@ -61,8 +76,7 @@ def split_raw_contents(data: memoryview) -> tuple[bytes, list[memoryview]]:
             at += 4
         else:
             raise _broken()
-        rest.append(data[begin:at])
-    return b"".join(rest), raw
+        yield number, begin, start, at
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

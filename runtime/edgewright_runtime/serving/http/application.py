@@ -1,16 +1,24 @@
 """Paths to answers: the Open Inference Protocol, and what tritonclient calls beside it."""
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from edgewright_manifests.signature import ModelSignature
 
 from edgewright_runtime.engine.raw_tensor import RawTensor
-from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelUnknown, RuntimeFault
+from edgewright_runtime.errors import (
+    InferenceFailed,
+    InvalidInput,
+    ModelLoading,
+    ModelUnknown,
+    RuntimeFault,
+)
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration
 from edgewright_runtime.serving.http import coding
 from edgewright_runtime.serving.http.control import ControlPaths
@@ -28,7 +36,9 @@ from edgewright_runtime.serving.http.metrics import CONTENT_TYPE, metrics_text
 from edgewright_runtime.serving.http.routes import Route, get, only
 from edgewright_runtime.serving.inference import describe
 from edgewright_runtime.serving.inference.extensions import Extensions
-from edgewright_runtime.serving.repository import Repository, ServedModel
+from edgewright_runtime.serving.inference.failures import Failures
+from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.served_model import ServedModel
 
 _ROUTES_KEPT = 256
 _T = TypeVar("_T")
@@ -55,7 +65,10 @@ class OpenInference:
         self._write: Write = functools.partial(write_infer, extensions.memory)
         self._timeout_s = timeout_s
         self._body_bytes = body_bytes
+        self._tracing = extensions.tracing
+        self._failures = Failures("http")
         self._control = ControlPaths(repository, extensions, self._plain)
+        self._waiting: set[asyncio.Future[None]] = set()
         self._routes: dict[tuple[bytes, bytes], Route] = {}
 
     def __call__(self, request: Request, answer: Answer) -> None:
@@ -65,8 +78,29 @@ class OpenInference:
             if route is None:
                 route = self._find(request)
             route(request, answer)
+        except ModelLoading as error:
+            if error.wake is None or request.method != b"POST":
+                answer(error_reply(error))
+            else:
+                self._answer_when_loaded(error.wake(), request, answer)
         except RuntimeFault as error:
             answer(error_reply(error))
+
+    def _answer_when_loaded(
+        self, waking: Awaitable[None], request: Request, answer: Answer
+    ) -> None:
+        """Of a model that was unloaded for want of memory: when it is back, or is not."""
+
+        def finish(_: object) -> None:
+            self._waiting.discard(waited)
+            try:
+                self._find(request)(request, answer)
+            except RuntimeFault as error:
+                answer(error_reply(error))
+
+        waited = asyncio.ensure_future(_within(waking, self._timeout_s))
+        self._waiting.add(waited)
+        waited.add_done_callback(finish)
 
     def _find(self, request: Request) -> Route:
         route = self._resolve(request.method, _segments(request.target))
@@ -116,7 +150,7 @@ class OpenInference:
                 raise _unknown_path(["v2", "models", model, *rest])
 
     def _ready(self) -> Reply:
-        waiting = [m.name for m in self._repository.models.values() if m.active is None]
+        waiting = self._repository.waiting()
         return json_reply({"ready": not waiting}, status=503 if waiting else 200)
 
     def _model_ready(self, model: str, version: str | None) -> Reply:
@@ -170,8 +204,16 @@ class OpenInference:
             raise
         input_s = time.perf_counter() - started
 
+        over = None
+        if self._tracing is not None:
+            parent = request.headers.get(b"traceparent")
+            over = self._tracing.begin("http", name, wanted.id, parent, started, input_s)
+
         def done(attempt: Attempt) -> None:
+            if over is not None:
+                over(attempt)
             if attempt.outputs is None:
+                self._failures.note(name, wanted.id, attempt.error)
                 answer(error_reply(attempt.error or InferenceFailed("the engine gave no answer")))
                 return
             written = time.perf_counter()
@@ -187,7 +229,14 @@ class OpenInference:
             else:
                 answer(reply)
 
-        model.infer(wanted.inputs, deadline_s=wanted.timeout_s or self._timeout_s, done=done)
+        options = wanted.options
+        if b"x-edgewright-key" in request.headers:
+            key = request.headers[b"x-edgewright-key"].decode("latin-1")
+            options = dataclasses.replace(options, key=key)
+        model.infer(
+            wanted.inputs, deadline_s=options.timeout_s or self._timeout_s, done=done,
+            options=options, client=request.client,
+        )  # fmt: skip  # what runs, then for whom
 
     def _unpack(self, request: Request, run: Callable[[bytes], None], answer: Answer) -> None:
         if len(request.body) < coding.LARGE_BYTES:
@@ -200,6 +249,11 @@ class OpenInference:
         if encoding is None:
             return request.body
         return coding.unpack(request.body, encoding, self._body_bytes)
+
+
+async def _within(waking: Awaitable[None], limit_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waking), limit_s)
 
 
 def _pack(reply: Reply, request: Request, answer: Answer) -> None:

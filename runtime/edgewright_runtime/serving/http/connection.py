@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -10,6 +10,7 @@ import httptools
 
 from edgewright_runtime.errors import one_line
 from edgewright_runtime.serving.access import REMEDY, Access
+from edgewright_runtime.serving.clients import CLIENT_HEADER, peer_client
 from edgewright_runtime.serving.http.messages import (
     REASONS,
     Application,
@@ -27,6 +28,9 @@ _KEPT_HEADERS = frozenset(
         b"content-length",
         b"expect",
         b"inference-header-content-length",
+        b"traceparent",
+        b"x-edgewright-key",
+        CLIENT_HEADER,
     }
 )
 _PIPELINED = 16
@@ -80,6 +84,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_write_paused = False
         self._is_read_paused = False
         self._request: Request | None = None
+        self._client: Hashable = None
         self._last_data = self._since = self._clock()
         self._state: _State = "idle"
         self._headers: dict[bytes, bytes] = {}
@@ -91,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._transport = cast(asyncio.Transport, transport)
+        self._client = peer_client(transport.get_extra_info("peername"), self)
         self._opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -203,6 +209,7 @@ class HttpConnection(asyncio.Protocol):
                 body,
                 self._parser.should_keep_alive(),
                 self._parser.get_http_version() == "1.0",
+                self._headers.get(CLIENT_HEADER, self._client),
             )
         )
         self._body = []

@@ -13,10 +13,11 @@ from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 
 from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import InvalidInput
-from edgewright_runtime.serving.http.infer import InferRequest, parse_document, read_timeout_s
+from edgewright_runtime.serving.http.infer import InferRequest, parse_document
 from edgewright_runtime.serving.http.json_tensors import read_json_tensor, write_json_tensor
 from edgewright_runtime.serving.http.messages import JSON, Reply
 from edgewright_runtime.serving.inference.outputs import WantedOutput
+from edgewright_runtime.serving.request_options import OPTIONS, read_options
 
 EVENTS = b"text/event-stream; charset=utf-8"
 
@@ -39,9 +40,9 @@ def parse_generate(
     parameters = document.get("parameters", {})
     if not isinstance(parameters, dict):
         raise InvalidInput("'parameters' must be an object")
-    timeout = parameters.get("timeout", document.get("timeout"))
+    said = {word: document[word] for word in OPTIONS if word in document and word not in inputs}
     wanted = [WantedOutput(spec) for spec in signature.outputs]
-    return InferRequest(inputs, identifier, wanted, read_timeout_s(timeout))
+    return InferRequest(inputs, identifier, wanted, read_options({**said, **parameters}))
 
 
 def write_generate(

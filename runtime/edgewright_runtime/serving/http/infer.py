@@ -11,6 +11,7 @@ from edgewright_manifests.signature import DYNAMIC, DataType, ModelSignature
 from edgewright_runtime.engine.raw_tensor import DATATYPES, ELEMENT_BYTES, Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput
 from edgewright_runtime.serving.http.json_tensors import read_json_tensor, write_json_tensor
+from edgewright_runtime.serving.http.large_json import LARGE_BYTES, parse_large
 from edgewright_runtime.serving.http.messages import JSON, OCTETS, Reply
 from edgewright_runtime.serving.inference.binary_tensors import (
     read_binary_tensor,
@@ -19,6 +20,7 @@ from edgewright_runtime.serving.inference.binary_tensors import (
 from edgewright_runtime.serving.inference.classification import classify
 from edgewright_runtime.serving.inference.outputs import WantedOutput, find_output, read_wanted
 from edgewright_runtime.serving.inference.shared_memory import SharedMemory, read_place
+from edgewright_runtime.serving.request_options import PLAIN, RequestOptions, read_options
 
 # Any: parsed JSON of unknown shape, which this module checks.
 Parameters = Mapping[str, Any]
@@ -34,7 +36,7 @@ class InferRequest:
     inputs: Mapping[str, RawTensor]
     id: str | None
     outputs: Sequence[WantedOutput]
-    timeout_s: float | None
+    options: RequestOptions = PLAIN
 
 
 def parse_infer(
@@ -62,14 +64,12 @@ def parse_infer(
     identifier = document.get("id")
     if identifier is not None and not isinstance(identifier, str):
         raise InvalidInput("'id' must be a string")
-    if "priority" in parameters:
-        _check_priority(parameters["priority"])
     is_binary = parameters.get("binary_data_output") is True
     return InferRequest(
         _read_inputs(document.get("inputs"), binary, memory),
         identifier,
         _wanted(document.get("outputs"), signature, memory, is_binary=is_binary),
-        read_timeout_s(parameters.get("timeout")),
+        read_options(parameters),
     )
 
 
@@ -115,6 +115,10 @@ def write_infer(
 
 def parse_document(data: Buffer) -> dict[str, Any]:
     """A JSON object. Raises InvalidInput."""
+    if len(data) >= LARGE_BYTES:
+        large = parse_large(data)
+        if large is not None:
+            return large
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -148,7 +152,7 @@ def _raw_request(data: memoryview, signature: ModelSignature) -> InferRequest:
         shape[shape.index(DYNAMIC)] = len(data) // known if known else 0
     tensor = read_binary_tensor(spec.name, spec.datatype, tuple(shape), data)
     wanted = [WantedOutput(output, True) for output in signature.outputs]
-    return InferRequest({spec.name: tensor}, None, wanted, None)
+    return InferRequest({spec.name: tensor}, None, wanted)
 
 
 def _read_inputs(described: Any, binary: memoryview, memory: SharedMemory) -> dict[str, RawTensor]:
@@ -266,17 +270,3 @@ def _wanted(
         if found.place is not None:
             memory.check(found.place)
     return list(wanted.values())
-
-
-def _check_priority(priority: Any) -> None:
-    if type(priority) is not int or priority < 0:
-        raise InvalidInput("parameter 'priority' must be a number from 0")
-
-
-def read_timeout_s(timeout_us: Any) -> float | None:
-    """Triton's request parameter `timeout`, in microseconds. Raises InvalidInput."""
-    if timeout_us is None:
-        return None
-    if type(timeout_us) is not int or timeout_us < 0:
-        raise InvalidInput("parameter 'timeout' must be a number of microseconds")
-    return timeout_us / 1e6 if timeout_us else None

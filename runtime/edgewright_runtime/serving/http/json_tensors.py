@@ -9,6 +9,7 @@ from edgewright_manifests.signature import DataType
 from edgewright_runtime.engine.elements import FLOATS, LARGE, numbers, pack_numbers
 from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.errors import InvalidInput
+from edgewright_runtime.serving.http.large_json import Numbers
 
 _KINDS: dict[type, str] = {bool: "booleans", int: "integers", float: "numbers"}
 _NUMBERS = {int, float}
@@ -16,6 +17,11 @@ _NUMBERS = {int, float}
 
 def read_json_tensor(name: str, datatype: DataType, shape: tuple[int, ...], data: Any) -> RawTensor:
     """`data` (nested or flat; Any: parsed JSON) as a tensor. Raises InvalidInput."""
+    if isinstance(data, Numbers):
+        tensor = data.tensor(name, datatype, shape)
+        if tensor is not None:
+            return tensor
+        data = data.plain()
     if not isinstance(data, list):
         raise InvalidInput(f"input '{name}': data must be an array")
     values, kinds = _flat(name, data)

@@ -1,6 +1,7 @@
 """One HTTP request and one reply, as the connection and the application hand them over."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,9 @@ from edgewright_runtime.engine.raw_tensor import Buffer
 from edgewright_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
+    EngineDown,
     InvalidInput,
+    ModelLoading,
     ModelUnknown,
     NotAllowed,
     Overloaded,
@@ -56,6 +59,8 @@ class Request:
     body: bytes
     keep_alive: bool
     is_http_1_0: bool = False
+    client: Hashable = None
+    """Who asks, where requests take turns between clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,9 @@ def empty_reply() -> Reply:
 def error_reply(error: RuntimeFault) -> Reply:
     """The protocol's error document with the status that the error maps to."""
     headers = error.headers if isinstance(error, HttpRefused) else b""
-    if isinstance(error, Overloaded):
-        headers = b"Retry-After: 1\r\n"
+    if isinstance(error, Overloaded | EngineDown):
+        wait_s = error.retry_after_s if isinstance(error, ModelLoading | EngineDown) else 1.0
+        headers = b"Retry-After: %d\r\n" % math.ceil(wait_s)
     return Reply(_status(error), JSON, (orjson.dumps({"error": _line(str(error))}),), headers)
 
 
@@ -110,7 +116,7 @@ def _status(error: RuntimeFault) -> int:
             return 403
         case ModelUnknown() | RegionUnknown():
             return 404
-        case Overloaded() | DeadlineExceeded() | Cancelled():
+        case EngineDown() | Overloaded() | DeadlineExceeded() | Cancelled():
             return 503
         case _:
             return 500

@@ -5,10 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgewright_runtime.device.facts import memory_used_bytes, temperature_c
+from edgewright_runtime.engine.artifact import misplaced
 from edgewright_runtime.serving.figures import BOUNDS_S, Latencies
-from edgewright_runtime.serving.repository import Repository, ServedModel
+from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.served_model import ServedModel
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def metrics_text(repository: Repository) -> bytes:
@@ -38,6 +42,20 @@ def metrics_text(repository: Repository) -> bytes:
             f"edgewright_queue_requests{_labels(model=model.name)} {model.scheduler.waiting}"
             for model in models
         ),
+        *_family("edgewright_batch_requests", "histogram", "Requests that ran in one inference."),
+        *(line for model in models for line in _batch_sizes(model)),
+        *_family(
+            "edgewright_refused_total",
+            "counter",
+            "Requests that found the queue full or waited for too long, by priority.",
+        ),
+        *(line for model in models for line in _refusals(model)),
+        *_family("edgewright_sequences", "gauge", "Streams that a model keeps state for."),
+        *(
+            f"edgewright_sequences{_labels(model=model.name)} {len(model.sequences)}"
+            for model in models
+            if model.sequences is not None
+        ),
         *_family("edgewright_generation_info", "gauge", "1 for each loaded generation."),
         *(line for model in models for line in _generations(model)),
         *_family(
@@ -62,6 +80,18 @@ def metrics_text(repository: Repository) -> bytes:
                 generation=generation.name,
             )
         ),
+        *_family(
+            "edgewright_placement",
+            "gauge",
+            "1 where a generation runs on what its settings want first, else 0.",
+        ),
+        *(line for model in models for line in _placements(model)),
+        *_family(
+            "edgewright_shadow_requests_total",
+            "counter",
+            "Requests that a shadow compared, dropped because it was busy, or failed.",
+        ),
+        *(line for model in models for line in _shadows(model)),
         *_machine(),
     ]
     return ("\n".join(lines) + "\n").encode("utf-8")
@@ -90,6 +120,47 @@ def _histogram(name: str, latencies: Latencies, **labels: str) -> Iterable[str]:
     yield f"{name}_bucket{_labels(**labels, le='+Inf')} {latencies.count}"
     yield f"{name}_sum{_labels(**labels)} {latencies.sum_s:.9f}"
     yield f"{name}_count{_labels(**labels)} {latencies.count}"
+
+
+def _batch_sizes(model: ServedModel) -> Iterable[str]:
+    figures, name = model.figures, "edgewright_batch_requests"
+    runs = {size: int(counts[0]) for size, counts in list(figures.batches.items())}
+    joined = sum(size * count for size, count in runs.items())
+    runs[1] = figures.latencies.count - joined
+    for bound in _BATCH_BOUNDS:
+        count = sum(count for size, count in runs.items() if size <= bound)
+        yield f"{name}_bucket{_labels(model=model.name, le=str(bound))} {count}"
+    yield f"{name}_bucket{_labels(model=model.name, le='+Inf')} {sum(runs.values())}"
+    yield f"{name}_sum{_labels(model=model.name)} {figures.latencies.count}"
+    yield f"{name}_count{_labels(model=model.name)} {sum(runs.values())}"
+
+
+def _refusals(model: ServedModel) -> Iterable[str]:
+    for level, count in sorted(model.scheduler.refused.items()):
+        labels = _labels(model=model.name, priority=str(level))
+        yield f"edgewright_refused_total{labels} {count}"
+
+
+def _shadows(model: ServedModel) -> Iterable[str]:
+    shadow = model.shadow
+    if shadow is None:
+        return
+    found, labels = shadow.disagreement, {"model": model.name, "generation": shadow.generation.name}
+    outcomes = {
+        "compared": found.compared,
+        "same_top1": found.same_top1,
+        "misfit": found.misfits,
+        "dropped": shadow.dropped,
+    }
+    for outcome, count in outcomes.items():
+        yield f"edgewright_shadow_requests_total{_labels(**labels, outcome=outcome)} {count}"
+    name = "edgewright_shadow_largest_error"
+    yield from _family(name, "gauge", "Largest difference of any output element.")
+    yield f"{name}{_labels(**labels)} {found.largest_error:g}"
+    if found.snr_db is not None:
+        name = "edgewright_shadow_snr_db"
+        yield from _family(name, "gauge", "Signal to noise ratio of all outputs compared.")
+        yield f"{name}{_labels(**labels)} {found.snr_db:g}"
 
 
 def _machine() -> Iterable[str]:
@@ -122,6 +193,18 @@ def _generations(model: ServedModel) -> Iterable[str]:
             placement=generation.session.placement,
         )
         yield f"edgewright_generation_info{labels} 1"
+
+
+def _placements(model: ServedModel) -> Iterable[str]:
+    for generation in model.generations.values():
+        artifact, session = generation.artifact, generation.session
+        labels = _labels(
+            model=model.name,
+            generation=generation.name,
+            wanted=artifact.wanted.providers[0] if artifact.wanted.providers else "cpu",
+            found=session.placement,
+        )
+        yield f"edgewright_placement{labels} {0 if misplaced(artifact, session) else 1}"
 
 
 def _generation_figures(model: ServedModel) -> Iterable[str]:

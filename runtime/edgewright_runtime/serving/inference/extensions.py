@@ -6,6 +6,7 @@ from edgewright_runtime.serving.inference.loading import Loading
 from edgewright_runtime.serving.inference.log_settings import LogSettings
 from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from edgewright_runtime.serving.inference.trace_settings import TraceSettings
+from edgewright_runtime.serving.inference.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,12 @@ class Extensions:
     loading: Loading
     log: LogSettings
     traces: TraceSettings
+    tracing: Tracing | None = None
+    """Sends spans, if the server was started with a collector."""
 
     def close(self) -> None:
         """Let go of callers' memory and files."""
         self.memory.unregister()
         self.loading.close()
+        if self.tracing is not None:
+            self.tracing.close()

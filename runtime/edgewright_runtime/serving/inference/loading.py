@@ -62,8 +62,8 @@ class Loading:
         """Load a model from where it came, beside what serves, and switch to it.
 
         `parameters` (Any: parsed JSON): `config`, a configuration that must say what the model
-        is; `file:VERSION/NAME`, base64, where files are taken. Raises NotAllowed, ModelUnknown,
-        InvalidInput, and what loading raises.
+        is; `file:VERSION/NAME`, bytes or base64, where files are taken. Raises NotAllowed,
+        ModelUnknown, InvalidInput, and what loading raises.
         """
         self._check_allowed("loaded")
         config = _config(parameters)
@@ -136,6 +136,8 @@ class Loading:
         content = parameters[files[0]]
         if not version.isdecimal() or not name or "/" in name or name.startswith("."):
             raise InvalidInput(f"'{files[0][:100]}' is not file:VERSION/NAME")
+        if isinstance(content, bytes):
+            return version, name, content  # as gRPC has it
         if not isinstance(content, str):
             raise InvalidInput(f"'{files[0][:100]}' must be base64")
         try:

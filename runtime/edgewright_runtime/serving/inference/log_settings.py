@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgewright_runtime.errors import InvalidInput
+from edgewright_runtime.logs import JsonFormatter
 
 _LOGGER = "edgewright_runtime"
 _FORM = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -65,7 +66,8 @@ class LogSettings(logging.Filter):
             formatter.converter = time.gmtime
         for handler in logging.getLogger().handlers:
             handler.addFilter(self)  # a second time does nothing
-            handler.setFormatter(formatter)
+            if not isinstance(handler.formatter, JsonFormatter):
+                handler.setFormatter(formatter)
 
 
 def _check(word: str, value: Any) -> None:

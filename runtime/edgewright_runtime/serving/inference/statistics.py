@@ -5,9 +5,11 @@ from typing import Any
 from edgewright_runtime.errors import ModelUnknown
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.generation import LoadedGeneration
-from edgewright_runtime.serving.repository import Repository, ServedModel
+from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.served_model import ServedModel
 
 Document = dict[str, Any]  # JSON on its way out
+_CONVERSIONS = ("compute_input", "compute_output")
 
 
 def statistics(
@@ -49,7 +51,7 @@ def _entry(model: ServedModel, generation: LoadedGeneration) -> Document:
         "version": generation.artifact.version,
         "last_inference": int(figures.last_s * 1000),
         "inference_count": count,
-        "execution_count": count,
+        "execution_count": figures.executions,
         "inference_stats": {
             "success": _duration(count, whole_s),
             "fail": _duration(figures.errors, figures.failed_s),
@@ -65,8 +67,25 @@ def _entry(model: ServedModel, generation: LoadedGeneration) -> Document:
 
 
 def _batches(figures: Figures, stages: Document) -> list[Document]:
-    # max_batch_size is 0: a request is one execution, whatever its shape.
-    return [{"batch_size": 1, **stages}] if figures.latencies.count else []
+    """By how many requests ran together, whatever the shape of each."""
+    together = {size: (int(counts[0]), counts[1]) for size, counts in figures.batches.items()}
+    count = figures.latencies.count
+    alone = count - sum(size * runs for size, (runs, _) in together.items())
+    alone_s = figures.latencies.sum_s - sum(size * s for size, (_, s) in together.items())
+    if alone > 0:
+        together[1] = alone, max(alone_s, 0.0)
+    # Reading and writing are not counted by batch: each request's share is the mean.
+    read_s, written_s = (stages[name]["ns"] / 1e9 / max(count, 1) for name in _CONVERSIONS)
+    return [
+        {
+            "batch_size": size,
+            "compute_input": _duration(runs, size * runs * read_s),
+            "compute_infer": _duration(runs, engine_s),
+            "compute_output": _duration(runs, size * runs * written_s),
+        }
+        for size, (runs, engine_s) in sorted(together.items())
+        if runs
+    ]
 
 
 def _duration(count: int, seconds: float) -> Document:

@@ -30,8 +30,15 @@ class TraceSettings:
     be switched on, and says so.
     """
 
-    def __init__(self, *, trace_file: str = "") -> None:
+    def __init__(self, *, trace_file: str = "", trace_rate: int = 1000) -> None:
+        """`trace_file` is the collector's URL; one of `trace_rate` requests is traced from the
+        start, and none with 0.
+        """
         self._start = {**_DEFAULTS, "trace_file": trace_file}
+        if trace_file:
+            self._start["trace_mode"] = "opentelemetry"
+            self._start["trace_level"] = ["TIMESTAMPS"] if trace_rate else ["OFF"]
+            self._start["trace_rate"] = str(trace_rate or 1000)
         self._server: dict[str, Any] = {}
         self._models: dict[str, dict[str, Any]] = {}
 

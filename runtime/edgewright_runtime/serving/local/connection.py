@@ -25,6 +25,7 @@ from edgewright_runtime.local_protocol import (
     Refused,
     Welcome,
 )
+from edgewright_runtime.serving.clients import local_client
 from edgewright_runtime.serving.local import bell, inline
 from edgewright_runtime.serving.local.bell import BellThread
 from edgewright_runtime.serving.local.framing import Frames, close_all, limit_waits
@@ -63,6 +64,7 @@ class LocalConnection:
         self._frames = Frames(connection, tensor_bytes=limits.tensor_bytes)
         self._slots: dict[int, tuple[LocalSlot, BellThread | None]] = {}
         self._next = 0
+        self._client = local_client(connection)
 
     def serve(self) -> None:
         """The thread's whole life; every descriptor is closed at its end."""
@@ -153,7 +155,11 @@ class LocalConnection:
         question = cast(Infer, self._document(header))
         tensors = memoryview(self._frames.body(header.tensor_bytes))
         answer, pieces = inline.infer(
-            self._repository, question, tensors, timeout_s=self._limits.timeout_s
+            self._repository,
+            question,
+            tensors,
+            timeout_s=self._limits.timeout_s,
+            client=self._client,
         )
         size = sum(len(piece) for piece in pieces)
         self._frames.send(*protocol.frame(answer, tensor_bytes=size), *pieces)
@@ -177,7 +183,13 @@ class LocalConnection:
         self._add(question, memory)
 
     def _add(self, question: Open, memory: mmap.mmap) -> None:
-        slot = LocalSlot(self._repository, question, memory, timeout_s=self._limits.timeout_s)
+        slot = LocalSlot(
+            self._repository,
+            question,
+            memory,
+            timeout_s=self._limits.timeout_s,
+            client=self._client,
+        )
         while self._next in self._slots:
             self._next = (self._next + 1) % (1 << 16)
         number, self._next = self._next, (self._next + 1) % (1 << 16)

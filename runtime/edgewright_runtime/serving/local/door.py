@@ -28,7 +28,7 @@ class LocalDoor:
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, LocalConnection] = {}
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Listen. Raises DoorUnavailable when another server does, or the path is no good."""
         self._listener = listen(self._path, backlog=_BACKLOG, what="the local door's socket")
         self._listener.setblocking(False)

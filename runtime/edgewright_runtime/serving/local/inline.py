@@ -1,6 +1,6 @@
 """The questions whose tensors come in the frame itself, or that need none."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 
@@ -16,23 +16,31 @@ from edgewright_runtime.local_protocol import (
     Planned,
     tensor_size,
 )
-from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
 from edgewright_runtime.serving.inference.binary_tensors import (
     read_binary_tensor,
     write_binary_tensor,
 )
 from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.request_options import RequestOptions, read_options
 
 
 def infer(
-    repository: Repository, question: Infer, tensors: memoryview, *, timeout_s: float
+    repository: Repository,
+    question: Infer,
+    tensors: memoryview,
+    *,
+    timeout_s: float,
+    client: Hashable = None,
 ) -> tuple[Outputs, Sequence[memoryview]]:
     """The answer, and the tensors that go behind it.
 
     Raises InvalidInput, InferenceFailed, ModelUnknown, Overloaded, DeadlineExceeded.
     """
     inputs = _read(question.inputs, tensors)
-    found = _answer(repository, question.model, inputs, question.timeout_us / 1e6 or timeout_s)
+    options = _options(question)
+    found = repository.model(question.model).infer_here(
+        inputs, deadline_s=options.timeout_s or timeout_s, options=options, client=client
+    )
     if found.error is not None:
         raise found.error
     assert found.outputs is not None
@@ -57,7 +65,10 @@ def plan(repository: Repository, question: Plan, timeout_s: float) -> Planned:
         for spec in signature.inputs
     )
     zeros = example_raw_inputs(ModelSignature(asked, ()))
-    found = _answer(repository, question.model, zeros, timeout_s)
+    model = repository.model(question.model)
+    if model.sequences is not None:
+        raise InvalidInput(f"model '{question.model}' keeps state: its outputs are not planned")
+    found = model.infer_here(zeros, deadline_s=timeout_s)
     if found.error is not None:
         raise InferenceFailed(
             f"the outputs' shapes depend on more than the inputs' shapes, since zeros fail "
@@ -103,13 +114,13 @@ def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, RawTens
     return inputs
 
 
-def _answer(
-    repository: Repository, model: str, inputs: dict[str, RawTensor], deadline_s: float
-) -> Attempt:
-    answers: list[Attempt] = []
-
-    def work(active: LoadedGeneration, fallback: LoadedGeneration | None) -> Attempt:
-        return attempt(active, fallback, inputs)
-
-    repository.model(model).answer(work, deadline_s=deadline_s, done=answers.append)
-    return answers[0]
+def _options(question: Infer) -> RequestOptions:
+    return read_options(
+        {
+            "timeout": question.timeout_us,
+            "priority": question.priority,
+            "sequence_id": question.sequence_id,
+            "sequence_start": question.sequence_start,
+            "sequence_end": question.sequence_end,
+        }
+    )

@@ -4,7 +4,7 @@ import contextlib
 import mmap
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from weakref import ref
 
 from edgewright_manifests.signature import DataType
@@ -40,18 +40,28 @@ class LocalSlot:
     """Runs one model over one client's memory; one thread at a time."""
 
     def __init__(
-        self, repository: Repository, document: Open, memory: mmap.mmap, *, timeout_s: float
+        self,
+        repository: Repository,
+        document: Open,
+        memory: mmap.mmap,
+        *,
+        timeout_s: float,
+        client: Hashable = None,
     ) -> None:
         """Raises ModelUnknown, InvalidInput when the tensors are not the model's."""
         self._repository = repository
         self._model = document.model
         self._memory = memory
+        self._client = client
         self._deadline_s = document.timeout_us / 1e6 or timeout_s
         self._inputs = _views(memory, document.inputs)
         self._outputs = _views(memory, document.outputs)
         self._stages_inputs = any(each.datatype in _STAGED for each in document.inputs)
         self._stages_outputs = any(each.datatype in _STAGED for each in document.outputs)
-        signature = repository.model(document.model).serving().signature
+        model = repository.model(document.model)
+        signature = model.serving().signature
+        if model.sequences is not None:
+            raise InvalidInput(f"model '{model.name}' keeps state: it has no slots; use INFER")
         check_raw_inputs(signature, self._inputs)
         given = [(each.name, each.datatype, len(each.shape)) for each in document.outputs]
         if given != [(each.name, each.datatype, len(each.shape)) for each in signature.outputs]:
@@ -67,7 +77,7 @@ class LocalSlot:
         self._answer = answer
         try:
             self._repository.model(self._model).answer(
-                self._work, deadline_s=self._deadline_s, done=self._finish
+                self._work, deadline_s=self._deadline_s, done=self._finish, client=self._client
             )
         except RuntimeFault as error:
             self._fail(error)

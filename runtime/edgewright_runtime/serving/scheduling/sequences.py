@@ -1,27 +1,18 @@
 """The streams of a model that remembers: a state each, from one request to the next."""
 
+import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
 
-from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
-
-from edgewright_runtime.engine.raw_tensor import RawTensor, example_raw_inputs
-from edgewright_runtime.errors import InvalidInput, Overloaded
-from edgewright_runtime.model_settings import SequenceSettings, StateTensor
-
-SequenceId = int | str
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceStep:
-    """What a request says of its sequence, in the words of Triton's parameters."""
-
-    id: SequenceId = 0
-    start: bool = False
-    end: bool = False
+from edgewright_runtime.engine.raw_tensor import RawTensor
+from edgewright_runtime.errors import Cancelled, DeadlineExceeded, InvalidInput, Overloaded
+from edgewright_runtime.model_settings import SequenceSettings
+from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
+from edgewright_runtime.serving.request_options import SequenceId, SequenceStep
+from edgewright_runtime.serving.scheduling.ticket import Run
+from edgewright_runtime.serving.state_tensors import carried, with_states
 
 
 class Sequence:
@@ -52,16 +43,17 @@ class Sequences:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, step: SequenceStep | None) -> tuple[Sequence, Callable[[], None]]:
-        """The sequence that a request belongs to, and what undoes the step if it is not carried out.
+    def admit(self, step: SequenceStep | None) -> tuple[Run, Hashable, Callable[[], None]]:
+        """How to run a request of this step, whose line it stands in, and what undoes the step
+        where it is not run.
 
         Raises InvalidInput for a request without a sequence, or of one that was not started;
         Overloaded when there are too many.
         """
         if step is None or not step.id:
             raise InvalidInput(
-                f"inference request to model '{self._model}' must specify a non-zero or non-empty "
-                "correlation ID (parameter sequence_id)"
+                f"inference request to model '{self._model}' must specify a non-zero or "
+                "non-empty correlation ID (parameter sequence_id)"
             )
         with self._lock:
             now = self._clock()
@@ -95,7 +87,24 @@ class Sequences:
                     if before is not None:
                         self._open[step.id] = before
 
-        return sequence, undo
+        return functools.partial(self._run, sequence), ("sequence", step.id), undo
+
+    def _run(
+        self,
+        sequence: Sequence,
+        active: LoadedGeneration,
+        fallback: LoadedGeneration | None,
+        inputs: Mapping[str, RawTensor],
+    ) -> Attempt:
+        settings = self._settings
+        try:
+            whole = with_states(settings, active.session.signature, inputs, sequence.states)
+        except InvalidInput as error:
+            return Attempt(None, error, active, 0.0)
+        made = attempt(active, fallback, whole)
+        if made.outputs is not None:
+            sequence.states = carried(settings, made.outputs)
+        return made
 
     def _expire(self, now: float) -> None:
         while self._open:
@@ -105,65 +114,6 @@ class Sequences:
             del self._open[oldest.id]
 
 
-def with_states(
-    sequence: Sequence, model: str, settings: SequenceSettings, signature: ModelSignature,
-    inputs: Mapping[str, RawTensor],
-) -> dict[str, RawTensor]:  # fmt: skip  # what goes together in one line
-    """The request's inputs and the sequence's states, zeros in its first request.
-
-    `signature` is the whole model's. Raises InvalidInput when a release came in between that
-    takes other states.
-    """
-    specs = {spec.name: spec for spec in signature.inputs}
-    states = sequence.states
-    if states is None:
-        states = {
-            state.input: zeros_of(state, specs[state.input]) for state in settings.states
-        }
-    for name, tensor in states.items():
-        spec = specs.get(name)
-        if spec is None or spec.datatype != tensor.datatype or not spec.accepts(tensor.shape):
-            raise InvalidInput(
-                f"sequence {sequence.id} of model '{model}' was begun with another release, whose "
-                f"state '{name}' had shape {list(tensor.shape)}; start it again"
-            )
-    return {**inputs, **states}
-
-
-def zeros_of(state: StateTensor, spec: TensorSpec) -> RawTensor:
-    """What a sequence begins with."""
-    shape = state.shape
-    if shape is None:
-        shape = tuple(1 if size == DYNAMIC else size for size in spec.shape)
-    sized = TensorSpec(spec.name, spec.datatype, shape)
-    return example_raw_inputs(ModelSignature((sized,), ()))[spec.name]
-
-
-def visible(signature: ModelSignature, settings: SequenceSettings | None) -> ModelSignature:
-    """What callers see of a model: its states are the server's own.
-
-    Raises InvalidInput when the settings name states that the model does not have.
-    """
-    if settings is None:
-        return signature
-    inputs = {spec.name: spec for spec in signature.inputs}
-    outputs = {spec.name: spec for spec in signature.outputs}
-    for state in settings.states:
-        source, sink = outputs.get(state.output), inputs.get(state.input)
-        if source is None or sink is None or source.datatype != sink.datatype:
-            raise InvalidInput(
-                f"the settings carry output '{state.output}' over to input '{state.input}', but "
-                f"the model gives {', '.join(outputs)} and takes {', '.join(inputs)}, of one type "
-                "each; correct [models.NAME.sequence]"
-            )
-        if state.shape is not None and not sink.accepts(state.shape):
-            raise InvalidInput(
-                f"state '{state.input}' cannot begin with shape {list(state.shape)}: the model "
-                f"takes {list(sink.shape)}"
-            )
-    taken = {state.input for state in settings.states}
-    given = {state.output for state in settings.states}
-    return ModelSignature(
-        inputs=tuple(spec for spec in signature.inputs if spec.name not in taken),
-        outputs=tuple(spec for spec in signature.outputs if spec.name not in given),
-    )
+def was_not_run(made: Attempt) -> bool:
+    """Whether a request came to no engine, so that its step of a sequence has not happened."""
+    return isinstance(made.error, Cancelled | DeadlineExceeded | Overloaded)

@@ -219,13 +219,20 @@ def identity(emission: Emission) -> None:
     emission.give(emission.op("identity", x=emission.value()))
 
 
+_BYTES = ("int8", "uint8")
 _CASTS = {"float32": "fp32", "int32": "int32", "int64": "int32", "bool": "bool"}
 
 
-@emits("Cast", (6, 9, 13, 19, 21, 23, 24, 25, 28), dtypes=ANY)
+@emits("Cast", (6, 9, 13, 19, 21, 23, 24, 25, 28), dtypes=(*ANY, *_BYTES))
 def cast(emission: Emission) -> None:
-    """Another element type; float to integer truncates in both formats."""
+    """Another element type; float to integer truncates in both formats.
+
+    Bytes are held as int32. What is too large for them is undefined from float and wraps around
+    from other integers, which int32 does not.
+    """
     wanted = emission.result().dtype.name
+    if wanted in _BYTES and emission.type().dtype.name == "float32":
+        wanted = "int32"
     if wanted not in _CASTS:
         emission.refuse(f"a cast to {wanted} cannot be expressed")
     emission.give(emission.op("cast", x=emission.value(), dtype=_CASTS[wanted]))

@@ -10,6 +10,8 @@ Refused: the Indices output.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -32,6 +34,9 @@ from edgewright_converter.graph.model import TensorType
 from edgewright_converter.graph.windows import Pads, Windows, pooling_windows
 
 _Op = schema.BuiltinOperator
+_LONGEST_SUM = 256
+"""LiteRT adds up in one float32; a larger plane is averaged axis by axis (PP-OCRv4 rec: 6 x 80
+elements; 96.7 dB in one go, 98.7 dB in two). Smaller ones are faster and quantize better whole."""
 
 
 @emits("MaxPool", (1, 8, 10, 11, 12, 22), place=CHANNELS_LAST)
@@ -99,10 +104,17 @@ def _reduce_spatial(emission: Emission, code: int) -> None:
     if not axes:
         emission.give(emission.tensor())
         return
-    options = schema.ReducerOptionsT()
-    options.keepDims = True
-    inputs = [emission.tensor(), emission.indices(axes)]
-    emission.give(emission.operator(code, inputs, emission.result_in_memory(), options))
+    tensor = emission.tensor()
+    plane = math.prod(tensor.type.sample[axis] for axis in axes)
+    steps = [axes]
+    if code == _Op.MEAN and plane > _LONGEST_SUM and None not in tensor.type.shape[1:]:
+        steps = [[axis] for axis in axes[::-1]]
+    for step in steps:
+        options = schema.ReducerOptionsT()
+        options.keepDims = True
+        reduced = tensor.type.sized(dict.fromkeys(step, 1))
+        tensor = emission.operator(code, [tensor, emission.indices(step)], reduced, options)
+    emission.give(tensor)
 
 
 def _is_plain(windows: Windows) -> bool:
