@@ -37,8 +37,8 @@ format: setup ## Let ruff write the formatting
 bench: setup ## The benchmarks behind docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
-bench-runtime: setup ## Those of the runtime's doors (gRPC's needs h2load, Debian's nghttp2-client)
-	@$(BIN)/python -m benchmarks serving local grpc
+bench-runtime: setup ## The runtime, its doors beside Triton, MLServer and KServe (needs h2load, Debian's nghttp2-client)
+	@$(BIN)/python -m benchmarks doors local swap idle batching isolation
 
 bench-converter: setup ## The converter on real models out of packages; well over ten minutes
 	@$(BIN)/python -m benchmarks.bench_converter --write

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -39,12 +40,16 @@ class Repository:
         settings: Mapping[str, ModelSettings] | None = None,
         memory: MemoryPolicy | None = None,
     ) -> None:
-        """`settings` by model, those of all others under "*"; the rest is for who says nothing."""
+        """On the event loop that serves.
+
+        `settings` by model, those of all others under "*"; the rest is for who says nothing.
+        """
         self._settings = settings or {}
         self._threads = threads
         self._queue_limit = queue_limit
         self._workers = workers
         self._models: dict[str, ServedModel] = {}
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._changing = asyncio.Lock()
         self._loader = Loader()
         self._absent: dict[str, Absent] = {}
@@ -66,6 +71,9 @@ class Repository:
         if found is None:
             absent = self._absent.get(name)
             if absent is not None:
+                if absent.wake is not None and threading.get_ident() != self._thread:
+                    # A door with threads of its own cannot wait for it; the next request finds it.
+                    self._loop.call_soon_threadsafe(absent.wake, name)
                 raise absent.error(name)
             known = ", ".join(f"'{other}'" for other in self._models) or "none"
             raise ModelUnknown(f"no model '{name}' is loaded; loaded: {known}")

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgewright_runtime.client import Client
 from edgewright_runtime.control import Loaded, Status
 from edgewright_runtime.control_client import ControlClient
 from edgewright_runtime.engine.artifact import Artifact
 from edgewright_runtime.engine.session import Session
-from edgewright_runtime.errors import ControlFault
+from edgewright_runtime.errors import ControlFault, RuntimeFault
 from edgewright_runtime.health.watchdog import ServiceManager
 from edgewright_runtime.server import ServerConfig, Serving, serve
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.grpc import InferenceServerClient, InferInput
 
 from tests.runtime import models
 from tests.runtime.serving.running import DEADLINE_S, Running, serving_files
@@ -107,6 +109,27 @@ def test_an_unloaded_model_is_loaded_for_the_request_that_wants_it(tmp_path: Pat
             status, _, answer = post(running.http, model)
             assert status == 200, answer
             assert {each.model for each in status_of(running).generations} == {model}
+
+
+def test_the_other_doors_bring_an_unloaded_model_back_too(tmp_path: Path) -> None:
+    large = {name: large_onnx(tmp_path / f"{name}.onnx") for name in ("m", "n")}
+    door = tmp_path / "local.sock"
+    options = ("--memory-budget", "70MB", "--grpc", "127.0.0.1:0", "--socket", str(door))
+    x = np.ones((1, 4), np.float32)
+    with serving_files(tmp_path, large, *options) as running:
+        assert set(status_of(running).absent) == {"m"}
+        address = status_of(running).grpc
+        assert address is not None
+        with InferenceServerClient(address) as asker:
+            tensor = InferInput("x", [1, 4], "FP32")
+            tensor.set_data_from_numpy(x)
+            found = asker.infer("m", [tensor]).as_numpy("y")  # waits, and is answered
+        assert set(status_of(running).absent) == {"n"}
+        with Client(door) as client:
+            with pytest.raises(RuntimeFault, match="loaded again"):
+                client.model("n")  # cannot wait, and wakes it
+            until(lambda: "n" not in status_of(running).absent)
+            np.testing.assert_allclose(client.model("n").infer({"x": x})["y"], found, rtol=1e-5)
 
 
 def test_the_key_of_a_request_chooses_between_two_releases(

@@ -1,13 +1,13 @@
 """Paths to methods: the Open Inference Protocol with Triton's extensions, and gRPC's health."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any
 
 from edgewright_manifests.errors import EdgewrightError
 
 from edgewright_runtime.engine.raw_tensor import Buffer
-from edgewright_runtime.errors import InvalidInput, RuntimeFault, one_line
+from edgewright_runtime.errors import InvalidInput, ModelLoading, RuntimeFault, one_line
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.control_calls import ControlCalls
 from edgewright_runtime.serving.grpc.inference_calls import InferenceCalls
@@ -16,6 +16,7 @@ from edgewright_runtime.serving.grpc.status import Code, GrpcRefused
 from edgewright_runtime.serving.grpc.stream import Answer, Cancel, Exchange, Peer
 from edgewright_runtime.serving.grpc.stream_infer import StreamInfer
 from edgewright_runtime.serving.inference.extensions import Extensions
+from edgewright_runtime.serving.models.absent import within
 from edgewright_runtime.serving.repository import Repository
 
 _SERVICE = b"/inference.GRPCInferenceService/"
@@ -35,6 +36,7 @@ class OpenInferenceCalls:
 
     def __init__(self, repository: Repository, extensions: Extensions, *, timeout_s: float) -> None:
         made = build_messages()
+        self._timeout_s = timeout_s
         self._inference = InferenceCalls(
             repository, extensions.memory, made, timeout_s=timeout_s, tracing=extensions.tracing
         )
@@ -72,11 +74,39 @@ class OpenInferenceCalls:
                 return None
             request_class, method = self._methods[path]
             reply = method(wire.parse(request_class, message))
+        except ModelLoading as error:
+            if path == _INFER and error.wake is not None:
+                return self._infer_when_loaded(
+                    error.wake(), bytes(message), timeout_s, client, answer
+                )
+            answer(error)
         except RuntimeFault as error:
             answer(error)
         else:
             answer((reply.SerializeToString(),))
         return None
+
+    def _infer_when_loaded(
+        self,
+        waking: Awaitable[None],
+        message: bytes,
+        timeout_s: float | None,
+        client: Hashable,
+        answer: Answer,
+    ) -> Cancel:
+        """Of a model that was unloaded for want of memory: when it is back, or is not."""
+
+        async def infer() -> None:
+            await within(waking, timeout_s or self._timeout_s)
+            try:
+                self._infer(message, timeout_s, client, answer, None)
+            except RuntimeFault as error:
+                answer(error)
+
+        task = asyncio.get_running_loop().create_task(infer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task.cancel
 
     def open(self, path: bytes, peer: Peer, client: Hashable, *, wants_status: bool) -> Exchange:
         """See `Application`."""

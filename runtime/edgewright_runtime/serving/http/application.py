@@ -1,7 +1,6 @@
 """Paths to answers: the Open Inference Protocol, and what tritonclient calls beside it."""
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import time
@@ -37,6 +36,7 @@ from edgewright_runtime.serving.http.routes import Route, get, only
 from edgewright_runtime.serving.inference import describe
 from edgewright_runtime.serving.inference.extensions import Extensions
 from edgewright_runtime.serving.inference.failures import Failures
+from edgewright_runtime.serving.models.absent import within
 from edgewright_runtime.serving.repository import Repository
 from edgewright_runtime.serving.served_model import ServedModel
 
@@ -98,7 +98,7 @@ class OpenInference:
             except RuntimeFault as error:
                 answer(error_reply(error))
 
-        waited = asyncio.ensure_future(_within(waking, self._timeout_s))
+        waited = asyncio.ensure_future(within(waking, self._timeout_s))
         self._waiting.add(waited)
         waited.add_done_callback(finish)
 
@@ -249,11 +249,6 @@ class OpenInference:
         if encoding is None:
             return request.body
         return coding.unpack(request.body, encoding, self._body_bytes)
-
-
-async def _within(waking: Awaitable[None], limit_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(waking), limit_s)
 
 
 def _pack(reply: Reply, request: Request, answer: Answer) -> None:

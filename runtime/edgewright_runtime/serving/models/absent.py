@@ -1,9 +1,10 @@
 """Models that are known but not in memory: what requests for them are told meanwhile."""
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from edgewright_runtime.errors import ModelLoading
@@ -28,3 +29,9 @@ class Absent:
         if self.wake is not None:
             error.wake = functools.partial(self.wake, model)
         return error
+
+
+async def within(waking: Awaitable[None], limit_s: float) -> None:
+    """Wait for a model that is being woken, but no longer; others may wait for it too."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waking), limit_s)
