@@ -22,6 +22,8 @@ class TensorSpec(Document, frozen=True):
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this concrete shape fits."""
+        if shape == self.shape and DYNAMIC not in shape:
+            return True
         return len(shape) == len(self.shape) and all(
             want in (DYNAMIC, have) for want, have in zip(self.shape, shape, strict=True)
         )

@@ -3,13 +3,21 @@
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from edgewright_manifests.signature import ModelSignature, TensorSpec
+from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.engine.tensors import NUMPY_DTYPES, from_raw, to_raw
 from edgewright_runtime.errors import InvalidInput
-from edgewright_runtime.serving.http.infer import InferRequest, parse_infer
+from edgewright_runtime.serving.http.infer import (
+    InferRequest,
+    Surroundings,
+    parse_infer,
+    write_infer,
+)
 from edgewright_runtime.serving.http.json_tensors import read_json_tensor
+from edgewright_runtime.serving.http.known_heads import KnownHeads
 from edgewright_runtime.serving.http.large_json import LARGE_BYTES, Numbers, parse_large
 from edgewright_runtime.serving.inference.binary_tensors import (
     read_binary_tensor,
@@ -25,7 +33,7 @@ SIGNATURE = ModelSignature(
     inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 4)),),
     outputs=(TensorSpec(name="y", datatype="FP32", shape=(-1, 3)),),
 )
-MEMORY = SharedMemory()
+AROUND = Surroundings(SharedMemory(), KnownHeads())
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -62,7 +70,7 @@ REQUEST = st.fixed_dictionaries(
 def parsed(body: bytes, header: bytes | None) -> InferRequest | None:
     """The request, or None for one clear error."""
     try:
-        return parse_infer(MEMORY, body, header, SIGNATURE)
+        return parse_infer(AROUND, body, header, SIGNATURE)
     except InvalidInput as error:
         assert str(error)
         assert "\n" not in str(error)
@@ -204,3 +212,36 @@ def test_large_json_that_does_not_fit_is_refused(
     assert document is not None
     with pytest.raises(InvalidInput, match=problem):
         read_json_tensor("x", datatype, (20_000,), document["inputs"][0]["data"])
+
+
+@pytest.mark.parametrize("binary_bytes", [15, 16, 17])
+def test_a_head_that_is_known_reads_as_it_did_the_first_time(binary_bytes: int) -> None:
+    around = Surroundings(SharedMemory(), KnownHeads())
+    entry = {"name": "x", "datatype": "FP32", "shape": [1, 4]}
+    head = json.dumps(
+        {
+            "inputs": [{**entry, "parameters": {"binary_data_size": 16}}],
+            "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
+            "parameters": {"priority": 2},
+        }
+    ).encode()
+    length = str(len(head)).encode()
+    first = parse_infer(around, head + bytes(16), length, SIGNATURE)
+    data = bytes(range(binary_bytes))
+    try:
+        again = parse_infer(around, head + data, length, SIGNATURE)
+    except InvalidInput:
+        assert binary_bytes != 16
+        return
+    assert binary_bytes == 16
+    assert again.known is first.known is not None
+    assert bytes(again.inputs["x"].data) == data
+    assert (again.outputs, again.options, again.id) == (first.outputs, first.options, None)
+    other = msgspec.structs.replace(SIGNATURE)  # another generation's, though equal
+    assert parse_infer(around, head + data, length, other).known is not first.known
+    outputs = {"y": RawTensor("FP32", (1, 3), bytes(12))}
+    replies = [write_infer(around, again, outputs, "m", "1") for _ in range(2)]
+    assert replies[0] == replies[1]
+    assert replies[0] != write_infer(around, again, outputs, "m", "2")
+    wide = {"y": RawTensor("FP32", (2, 3), bytes(24))}
+    assert b"[2,3]" in write_infer(around, again, wide, "m", "1").body[0]

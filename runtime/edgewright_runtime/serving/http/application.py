@@ -22,7 +22,13 @@ from edgewright_runtime.serving.generation import Attempt, LoadedGeneration
 from edgewright_runtime.serving.http import coding
 from edgewright_runtime.serving.http.control import ControlPaths
 from edgewright_runtime.serving.http.generate import parse_generate, write_generate
-from edgewright_runtime.serving.http.infer import InferRequest, parse_infer, write_infer
+from edgewright_runtime.serving.http.infer import (
+    InferRequest,
+    Surroundings,
+    parse_infer,
+    write_infer,
+)
+from edgewright_runtime.serving.http.known_heads import KnownHeads
 from edgewright_runtime.serving.http.messages import (
     Answer,
     HttpRefused,
@@ -61,8 +67,9 @@ class OpenInference:
     ) -> None:
         self._repository = repository
         # Partials, because a method of our own around each costs as much as all counting.
-        self._parse: Parse = functools.partial(parse_infer, extensions.memory)
-        self._write: Write = functools.partial(write_infer, extensions.memory)
+        surroundings = Surroundings(extensions.memory, KnownHeads())
+        self._parse: Parse = functools.partial(parse_infer, surroundings)
+        self._write: Write = functools.partial(write_infer, surroundings)
         self._timeout_s = timeout_s
         self._body_bytes = body_bytes
         self._tracing = extensions.tracing

@@ -49,7 +49,7 @@ class HttpRefused(RuntimeFault):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # this and Reply are not frozen, which costs a microsecond for each
 class Request:
     """A complete request; `headers` has lower-case names and only those that we read."""
 
@@ -63,7 +63,7 @@ class Request:
     """Who asks, where requests take turns between clients."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What to answer. `headers` are whole lines, each with its line break."""
 
