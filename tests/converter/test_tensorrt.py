@@ -21,7 +21,7 @@ def _converted(convert: Convert, tmp_path: Path) -> Path:
     samples = save_samples(tmp_path / "s.npz", x=images(64))
     done = convert(
         classifier(tmp_path / "m.onnx"), "--calibration", samples, "--target", "tensorrt",
-        "--min-agreement", "0.5",
+        "--min-agreement", "0.5", "--precision", "int8",
     )  # fmt: skip
     assert done.status == 0, done.errors
     return convert.out

@@ -33,6 +33,10 @@ Work = Callable[[LoadedGeneration, LoadedGeneration | None], Attempt]
 Role = Literal["active", "fallback", "standby", "shadow", "split"]
 
 
+_AT_ONCE_S = 50e-6
+"""A turn that was free is taken in less; what takes longer has waited."""
+
+
 class ServedModel:
     """One model: its generations, its queue, and its counts over all generations."""
 
@@ -222,10 +226,11 @@ class ServedModel:
             waited_s = time.perf_counter() - asked
             try:
                 attempt = work(active, fallback)
+                done(attempt)
             finally:
                 self.scheduler.leave(client if in_order else None)
-            attempt.waited_s = waited_s
-            done(attempt)
+            if waited_s > _AT_ONCE_S:
+                attempt.waited_s = waited_s
             self._count(active, attempt)
         finally:
             self._release(active, fallback)

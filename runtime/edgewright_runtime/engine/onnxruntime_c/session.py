@@ -1,7 +1,8 @@
 """A loaded model on the CPU, called from any thread."""
 
 import ctypes
-import threading
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from ctypes import c_char_p, c_size_t, c_void_p
 from pathlib import Path
@@ -35,6 +36,7 @@ _CONFIG = (
     (b"session.inter_op.allow_spinning", b"0"),
 )
 _LOG_FATAL = 4
+_POLL_S = 0.0005
 
 
 class CSession:
@@ -43,9 +45,8 @@ class CSession:
     def __init__(self, path: Path, *, threads: int) -> None:
         """Load the file. Raises LibraryMissing, ModelRejected."""
         self._api = load_api()
-        self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
-        self._running = 0
+        self._running: deque[None] = deque()
+        """One element per run that is under way; a deque counts without a lock's cost."""
         self._bindings: WeakSet[CBinding] = WeakSet()
         try:
             self._session: int | None = _open(self._api, path, threads)
@@ -107,9 +108,9 @@ class CSession:
 
     def close(self) -> None:
         """Wait for what runs, and free the model. Idempotent."""
-        with self._idle:
-            session, self._session = self._session, None
-            self._idle.wait_for(lambda: not self._running)
+        session, self._session = self._session, None
+        while self._running:  # whoever enters from now on sees that it is closed
+            time.sleep(_POLL_S)
         self._lanes.close()
         for binding in list(self._bindings):
             binding.release()
@@ -117,17 +118,15 @@ class CSession:
             self._api.release("ReleaseSession", session)
 
     def _enter(self) -> int:
-        with self._lock:
-            if self._session is None:
-                raise InferenceFailed("the model was unloaded")
-            self._running += 1
-            return self._session
+        self._running.append(None)
+        session = self._session
+        if session is None:
+            self._running.pop()
+            raise InferenceFailed("the model was unloaded")
+        return session
 
     def _leave(self) -> None:
-        with self._lock:
-            self._running -= 1
-            if not self._running and self._session is None:
-                self._idle.notify_all()
+        self._running.pop()
 
 
 class CBinding:
@@ -136,8 +135,9 @@ class CBinding:
     def __init__(
         self, session: CSession, api: Api, inputs: Sequence[Place], outputs: Sequence[Place]
     ) -> None:
-        self._session = session
+        self._enter, self._leave = session._enter, session._leave
         self._api = api
+        self._call = api.run
         self._values: list[int] = []
         self._kept = [place.kept for place in (*inputs, *outputs)]
         try:
@@ -159,15 +159,17 @@ class CBinding:
 
     def __call__(self) -> None:
         """Run. Raises InferenceFailed, also after `release`."""
-        session = self._session._enter()
+        handle = self._enter()
         try:
             if not self._values:
                 raise InferenceFailed("the model was unloaded")
-            self._api.check(self._api.run(session, *self._arguments))
+            status = self._call(handle, *self._arguments)
+            if status:
+                self._api.check(status)
         except CallFailed as error:
             raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
         finally:
-            self._session._leave()
+            self._leave()
 
     def release(self) -> None:
         """Let go of the memory. Idempotent; not while it runs."""
