@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt */pyproject.toml deploy/setup.sh
 demo: setup ## The main job end to end: convert, sign, roll out, serve, roll back (KEEP=1 leaves the fleet up)
 	@$(BIN)/python -m examples.demo --run-folder demo-run $(if $(KEEP),--keep)
 
-test: setup lint ## All tests that fit a quarter of an hour
+test: setup lint ## ruff, mypy and all tests but those marked long
 	@$(BIN)/python -m pytest -m "not long" -q
 
 test-long: setup lint ## Everything, and the suite again on Python 3.12 and 3.13 where they are installed
@@ -44,4 +44,4 @@ bench-converter: setup ## The converter on real models out of packages; well ove
 	@$(BIN)/python -m benchmarks.bench_converter --write
 
 clean: ## Remove what make made
-	rm -rf $(VENV) .venv-* demo-run build
+	rm -rf $(VENV) .venv-* demo-run faces-run build

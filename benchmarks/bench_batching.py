@@ -8,6 +8,7 @@ server's CPU time per request and of requests per second. Compare rows of one ru
 import argparse
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=20_000, help="per round and row")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if shutil.which("h2load") is None:
+        raise SystemExit("h2load is missing: apt-get install nghttp2-client")
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         model = wide_onnx(Path(folder) / "wide.onnx", width=options.width)
@@ -70,7 +73,7 @@ def _round(folder: Path, model: Path, mode: str, requests: int) -> dict[int, tup
     with serving_files(folder, {"wide": model}, "--model-settings", str(settings)) as running:
         address = f"http://{running.http}/v2/models/wide/infer"
         for clients in _CLIENTS:
-            _load(body, len(head), address, clients, requests // 10)
+            _load(body, len(head), address, clients, max(clients, requests // 10))  # warm
             before = cpu_s(running.process.pid)
             speed = _load(body, len(head), address, clients, requests)
             rows[clients] = (cpu_s(running.process.pid) - before) / requests, speed

@@ -22,8 +22,8 @@ from edgewright_runtime.control import Measure, Measured
 from edgewright_runtime.control_client import ControlClient
 
 from benchmarks.bench_local import _conv
-from benchmarks.bench_serving import _client, _requests
 from benchmarks.bench_swap import wait_until_it_serves
+from benchmarks.kept_http import asker, infer_requests
 
 SHAPE = (1, 3, 224, 224)
 MODES = {"spinning (its default)": "1", "not spinning": "0"}
@@ -118,7 +118,7 @@ def _over(call: Callable[[], object], pid: int, rate: float, seconds: float) -> 
 def _http(address: str) -> Callable[[], object]:
     host, port = address.rsplit(":", 1)
     inputs = {"x": np.zeros(SHAPE, np.float32)}
-    return _client((host, int(port)), _requests(inputs)["binary"])
+    return asker((host, int(port)), infer_requests(inputs)["binary"])
 
 
 def _local(folder: Path, pid: int, rate: float, seconds: float) -> float:

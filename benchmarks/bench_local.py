@@ -22,7 +22,7 @@ import onnxruntime
 from edgewright_runtime.client import Client
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.bench_serving import _client, _requests
+from benchmarks.kept_http import asker, infer_requests
 
 SIZES = (16, 4 << 10, 64 << 10, 1 << 20, 6 << 20)
 START_LIMIT_S = 60.0
@@ -69,8 +69,10 @@ def _rows(
         for name, array in inputs.items():
             slot.inputs[name][...] = array
         rows[way] = slot.run
-    request = _requests(inputs)["binary"].replace(b"/models/bench/", f"/models/{model}/".encode())
-    rows["HTTP"] = _client(address, request)
+    request = infer_requests(inputs)["binary"].replace(
+        b"/models/bench/", f"/models/{model}/".encode()
+    )
+    rows["HTTP"] = asker(address, request)
     return rows
 
 

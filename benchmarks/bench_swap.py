@@ -33,7 +33,7 @@ from edgewright_runtime.engine.tensors import example_inputs
 from edgewright_runtime.errors import ControlFault, RuntimeFault
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.bench_serving import _client, _requests
+from benchmarks.kept_http import asker, infer_requests
 
 WIDTH, LAYERS = 2048, 4
 """16 MB of float weights each."""
@@ -196,7 +196,7 @@ def _calling(door: str, where: str) -> tuple[Callable[[], object], Callable[[], 
     inputs = {"x": np.zeros((1, WIDTH), np.float32)}
     if door == "http":
         host, port = where.rsplit(":", 1)
-        return _client((host, int(port)), _requests(inputs)["binary"]), lambda: None
+        return asker((host, int(port)), infer_requests(inputs)["binary"]), lambda: None
     client = Client(where)
     slot = client.model("bench").slot(batch=1)
     return slot.run, client.close

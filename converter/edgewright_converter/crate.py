@@ -37,6 +37,8 @@ _FOREIGN = {
     ("numpy.core.numeric", "_frombuffer"),
     ("builtins", "bytearray"),
 }  # numpy 1 and 2 name the same functions differently
+_PATHLIB = ("pathlib", "pathlib._local")  # since Python 3.13 the second
+_MSGSPEC = ("msgspec", "msgspec._core")
 _HASHED_BYTES = 1 << 20
 _BROKEN = (
     pickle.UnpicklingError, struct.error, AttributeError, EOFError, ImportError, LookupError,
@@ -52,13 +54,13 @@ class _Strict(pickle.Unpickler):
     """Builds our dataclasses, msgspec structs and errors, paths and arrays; nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:  # whatever the module holds
-        if (module, name) in _FOREIGN or (module.startswith("pathlib") and name.endswith("Path")):
+        if (module, name) in _FOREIGN or (module in _PATHLIB and name.endswith("Path")):
             return super().find_class(module, name)
         if module.startswith(_OWN):
             found = super().find_class(module, name)
             if _is_value_type(found) or (module, name) == (ConverterError.__module__, "restore"):
                 return found
-        if module.startswith("msgspec"):
+        if module in _MSGSPEC:
             found = getattr(import_module(module), name, None)
             if name == "rebuild" or found is msgspec.UNSET:
                 return found

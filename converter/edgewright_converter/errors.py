@@ -7,8 +7,11 @@ EdgewrightError
     ├── TargetRefused          one target cannot be made; others may
     │   └── UnsupportedOperator    the target cannot express an operator of the model
     ├── RecipeFailed           one way to quantize gave nothing; other recipes may
-    └── ChildFailed            a child process died, hung or went wrong over one piece of work
-        └── Unexpected             it met an error that nobody foresaw
+    ├── ChildFailed            a child process died, hung or went wrong over one piece of work
+    │   └── Unexpected             it met an error that nobody foresaw
+    ├── crate.CrateDamaged     a file between two processes, or of the cache, is no whole crate
+    ├── jobs.opening.Unusable  an engine refuses an artifact, or its answers cannot be judged
+    └── measure.mil_evaluator  PackageDamaged, OperationUnknown: it cannot run a Core ML package
 """
 
 from pathlib import Path

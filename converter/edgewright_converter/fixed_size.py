@@ -14,7 +14,7 @@ from edgewright_runtime.engine import Session
 
 from edgewright_converter.errors import ConverterError, ModelFileError
 from edgewright_converter.frontend import OnnxSource, fix_sizes
-from edgewright_converter.samples import Samples, Tensor
+from edgewright_converter.samples import Samples, Tensor, shape_words
 
 Open = Callable[[OnnxSource], Session]
 
@@ -80,10 +80,6 @@ def _first_run(source: OnnxSource, samples: Samples, reopen: Open) -> Mapping[st
 def _note(spec: TensorSpec, sizes: tuple[int, ...]) -> str:
     kind = NUMPY_DTYPES[spec.datatype]
     return (
-        f"input {spec.name!r}, {kind} {_told(spec.shape)}, has the samples' size in this bundle: "
-        f"{_told(sizes)}"
+        f"input {spec.name!r}, {kind} {shape_words(spec.shape)}, has the samples' size in this "
+        f"bundle: {shape_words(sizes)}"
     )
-
-
-def _told(shape: tuple[int, ...]) -> str:
-    return "[" + ", ".join("any" if size == DYNAMIC else str(size) for size in shape) + "]"

@@ -10,6 +10,7 @@ from edgewright_manifests.golden import snr_db
 from edgewright_manifests.signature import ModelSignature
 from edgewright_runtime.engine import Session, open_session
 
+from edgewright_converter.candidate import Artifact, RecipeSource
 from edgewright_converter.errors import ModelFileError
 from edgewright_converter.frontend import OnnxSource, Rewrite, raise_opset, simplify
 from edgewright_converter.measure import run_samples
@@ -30,6 +31,10 @@ class Prepared:
     quantizable: bytes | None
     quantizable_problem: str
     notes: tuple[str, ...]
+
+    def source_of(self, plain: Artifact) -> RecipeSource:
+        """What recipes start from for the target of `plain`, its float artifact."""
+        return RecipeSource(plain, self.quantizable, self.quantizable_problem, self.simplified)
 
 
 def open_source(source: OnnxSource, path: Path, folder: Path) -> Session:

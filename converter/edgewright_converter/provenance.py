@@ -18,18 +18,25 @@ def collect_provenance(now: datetime.datetime) -> Provenance:
     """The state of this machine and environment at `now` (UTC)."""
     return Provenance(
         created=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        tools=tuple((tool, found) for tool in _TOOLS if (found := _version(tool))),
+        tools=_tools(),
         python=platform.python_version(),
         processor=_processor(),
-        system=f"{platform.system()} {platform.machine()}",
+        system=_system(),
     )
 
 
 def tools_here() -> tuple[tuple[str, str], ...]:
     """All that can change a byte of an artifact or of its outputs, and its version."""
-    tools = [(tool, found) for tool in _TOOLS if (found := _version(tool))]
-    system = f"{platform.system()} {platform.machine()} {_processor()}"
-    return (*tools, ("python", platform.python_version()), ("system", system))
+    machine = f"{_system()} {_processor()}"
+    return (*_tools(), ("python", platform.python_version()), ("system", machine))
+
+
+def _tools() -> tuple[tuple[str, str], ...]:
+    return tuple((tool, found) for tool in _TOOLS if (found := _version(tool)))
+
+
+def _system() -> str:
+    return f"{platform.system()} {platform.machine()}"
 
 
 def _version(distribution: str) -> str:

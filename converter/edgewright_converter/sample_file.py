@@ -24,7 +24,7 @@ from edgewright_converter.annotations import (
     read_raw,
 )
 from edgewright_converter.errors import SampleError
-from edgewright_converter.samples import Samples, Tensor
+from edgewright_converter.samples import Samples, Tensor, shape_words
 
 MAX_SAMPLE_BYTES = 4 << 30
 """All arrays of one file, unpacked: what a build machine can hold; stops zip bombs."""
@@ -151,7 +151,7 @@ def _fit(
 
 
 def _fit_input(path: Path, value: Tensor, spec: TensorSpec) -> Tensor:
-    where, expected = f"array {spec.name!r}", f"{spec.datatype} {_shape(spec.shape)}"
+    where, expected = f"array {spec.name!r}", f"{spec.datatype} {shape_words(spec.shape)}"
     rank = len(spec.shape)
     if value.ndim == rank + 1 and value.shape[1:2] == (1,):
         value = value.reshape(value.shape[0], *value.shape[2:])
@@ -169,7 +169,7 @@ def _fit_input(path: Path, value: Tensor, spec: TensorSpec) -> Tensor:
         raise SampleError(
             path,
             f"{where} has shape {list(value.shape)}, the model takes {expected}",
-            f"give samples stacked on the first axis, [samples, {_shape(spec.shape[1:])[1:]}",
+            f"give samples stacked on the first axis, [samples, {shape_words(spec.shape[1:])[1:]}",
         )
     if len(value) == 0:
         raise SampleError(path, f"{where} holds no samples", "give at least one")
@@ -188,7 +188,3 @@ def _fit_input(path: Path, value: Tensor, spec: TensorSpec) -> Tensor:
             "take those samples out, or find out how they got there",
         )
     return np.ascontiguousarray(value.astype(wanted))
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "[" + ", ".join("any" if size == DYNAMIC else str(size) for size in shape) + "]"

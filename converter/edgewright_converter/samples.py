@@ -6,15 +6,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from edgewright_manifests.digest import Digest
+from edgewright_manifests.signature import DYNAMIC
 from edgewright_manifests.tensors import Array as Tensor
 from numpy.typing import NDArray
 
-__all__ = ["Labels", "Samples", "Slices", "Tensor", "Tensors"]
+__all__ = ["Labels", "Samples", "Slices", "Tensor", "Tensors", "shape_words"]
 
 Tensors = Mapping[str, Tensor]
 Labels = NDArray[np.int64]
 Slices = Mapping[str, NDArray[np.str_]]
 """By facet (`slices`, or the name after `slice.`): which group each sample is in, [count]."""
+
+
+def shape_words(shape: Sequence[int]) -> str:
+    """Sizes as people read them: `[any, 3, 224, 224]`."""
+    return "[" + ", ".join("any" if size == DYNAMIC else str(size) for size in shape) + "]"
 
 
 @dataclass(frozen=True, slots=True)

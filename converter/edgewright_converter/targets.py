@@ -135,9 +135,9 @@ class TargetRun:
         bench = self._bench
         if not bench.calibrated:
             return []
+        plain = self._plain.crate
         return [
             (recipe, RankJob(self.target, recipe, bench.reading, bench.preparation, plain))
-            for plain in (self._plain.crate,)
             for recipe in self._search.to_rank(passes=self._any_passes())
         ]
 
@@ -260,12 +260,15 @@ def convert_targets(
     results = dict(refused)
     for run in runs:
         try:
-            results[run.target] = run.choose(workshop.measure(run.target, run.timing))
+            latencies = workshop.measure(run.target, run.timing)
+        except ConverterError as error:
+            reason = f"its latency cannot be measured: {error}"
+            results[run.target] = TargetRefused(run.target, reason)
+            continue
+        try:
+            results[run.target] = run.choose(latencies)
         except TargetRefused as error:
             results[run.target] = error
-        except ChildFailed as error:
-            reason = f"its latency cannot be measured: {error.reason}"
-            results[run.target] = TargetRefused(run.target, reason)
     return results
 
 

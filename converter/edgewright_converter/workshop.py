@@ -29,8 +29,9 @@ FIRST_LOOK_S = 120.0
 """Longest time to load a model and run it once: what takes longer serves no device."""
 
 _Cached = PrepareJob | FloatJob | RankJob | RecipeJob | SaliencyJob
-_OF_THIS_MACHINE = re.compile("alloc|memory|time|space", re.IGNORECASE)
-"""Failures with such words may not happen again; they are no entry for a cache."""
+_OF_THIS_MACHINE = re.compile(r"alloc|memory|\b(time|space)", re.IGNORECASE)
+"""What runs out on one machine or at one time. The last two are beginnings of words, or every
+RuntimeError would be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Made:
         if self.error is not None:
             raise self.error
         return read_crate(self.crate)
+
+
+def may_be_chance(reason: str) -> bool:
+    """Whether a failure for this reason may not happen again, and so must not be remembered."""
+    return _OF_THIS_MACHINE.search(reason) is not None
 
 
 class Workshop:
@@ -120,6 +126,6 @@ class Workshop:
         if self._store is None or made.error is not None:
             return
         value = made.value()
-        if isinstance(value, Failure) and _OF_THIS_MACHINE.search(value.reason):
+        if isinstance(value, Failure) and may_be_chance(value.reason):
             return
         self._store.keep(key, made.crate)

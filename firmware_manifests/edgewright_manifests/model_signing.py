@@ -141,7 +141,8 @@ def sign_bundle(bundle: Bundle, key: Path) -> bytes:
 def verify_signature(bundle: Bundle, signature: Path, key: Path) -> str:
     """The name that was signed, when `signature` by `key` covers exactly this bundle.
 
-    Raises TrustError when it does not, and BundleError for a damaged bundle.
+    Raises TrustError when it does not, BundleError for a damaged bundle, and DocumentError for
+    a file that cannot be read or is no signature.
     """
     public = _public_key(key)
     data = documents.read_bytes(signature)
@@ -176,7 +177,7 @@ def _check_coverage(bundle: Bundle, statement: _Statement, place: Path) -> None:
         raise TrustError(f"{place}: its statement contradicts itself; have the bundle signed again")
     signed = {item.name: item.digest for item in resources if item.name not in _LAYOUT}
     wanted = {_BLOBS + digest.removeprefix("sha256:"): digest[7:] for digest in bundle.blobs}
-    if signed != wanted or len(signed) + len(_LAYOUT) < len(resources):
+    if signed != wanted or len({item.name for item in resources}) < len(resources):
         missing = sorted(wanted.items() - signed.items()) or sorted(signed.items() - wanted.items())
         raise TrustError(
             f"{place}: is for another bundle than {bundle.path} "

@@ -4,6 +4,7 @@ All arithmetic is elementwise in float64, and the one rounding is the last cast,
 results are equal on every machine (NumPy promises IEEE 754 for these operations).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,7 +105,7 @@ def _sample(listed: tuple[AnyStep, ...], name: str, sample: Array) -> _Floats:
 def _resize(step: steps.Resize, value: _Floats) -> _Floats:
     _need(value, 2, 3)
     _limit(step.height * step.width * value.size // (value.shape[0] * value.shape[1]))
-    _limit(max(step.height, value.shape[0]) * max(step.width, value.shape[1]))
+    _limit(step.height * value.size // value.shape[0])  # between the two axes
     for axis, size in enumerate((step.height, step.width)):
         have = value.shape[axis]
         place = (np.arange(size) + 0.5) * (have / size) - 0.5
@@ -186,7 +187,7 @@ def _resample(step: steps.Resample, value: _Floats) -> _Floats:
 def _fit_length(step: steps.FitLength, value: _Floats) -> _Floats:
     if value.ndim < 1:
         raise ValueError("it has no axis")
-    _limit(step.length * value[:1].size)
+    _limit(step.length * math.prod(value.shape[1:]))
     missing = max(0, step.length - len(value))
     room = [(0, missing), *[(0, 0)] * (value.ndim - 1)]
     return np.pad(value[: step.length], room, constant_values=step.fill)

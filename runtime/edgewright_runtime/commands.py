@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "doctor": (
         "edgewright_runtime.doctor_command",
-        "say which targets this machine can run, and what to do about the others",
+        "say what works on this machine, proven by trying, and what to do about the rest",
     ),
     "shadow": (
         "edgewright_runtime.shadow_command",

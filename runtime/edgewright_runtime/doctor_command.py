@@ -21,8 +21,6 @@ from edgewright_runtime.engine.proving import installed, prove_all
 from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.model_source import memory_bytes, this_machine
 
-HELP = "say what works on this machine, proven by trying, and what to do about the rest"
-
 _REMEDIES: Mapping[Target, str] = {
     "onnx": "pip install 'edgewright-runtime[onnx]'",
     "openvino": "pip install 'edgewright-runtime[openvino]'",

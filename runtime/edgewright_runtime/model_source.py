@@ -14,14 +14,13 @@ from edgewright_manifests.bundle import Bundle, open_bundle, read_unpacked
 from edgewright_manifests.device_profile import DeviceProfile, load_profile, select_variant
 from edgewright_manifests.variant import TARGETS, Target
 
-from edgewright_runtime.engine.artifact import Artifact, unpacked_artifact
+from edgewright_runtime.engine.artifact import BARE_FILES, Artifact, unpacked_artifact
 from edgewright_runtime.engine.availability import available_targets
 from edgewright_runtime.errors import BackendUnavailable, ModelRejected
 
 if TYPE_CHECKING:  # golden vectors are numpy's, which a server does without
     from edgewright_manifests.golden import GoldenVectors
 
-_SUFFIXES: Mapping[str, Target] = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
 _NO_VERSION = "1"  # what Triton calls the only version of a model
 GOLDEN_FILE = "golden.npz"
 
@@ -148,11 +147,11 @@ def _unpacked_candidate(folder: Path) -> Candidate:
 
 
 def _from_file(path: Path, target: Target | None) -> ModelSource:
-    found = _SUFFIXES.get(path.suffix)
+    found = BARE_FILES.get(path.suffix)
     if not path.exists():
         raise ModelRejected(path, "there is no such file or folder")
     if found is None or not path.is_file():
-        kinds = ", ".join(_SUFFIXES)
+        kinds = ", ".join(BARE_FILES)
         raise ModelRejected(path, f"is no bundle, no unpacked variant and no file of {kinds}")
     _check_target(path, found, target)
     return ModelSource(path.stem, [Candidate(Artifact(_NO_VERSION, found, found, path))], {})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from edgewright_converter.cache import Key, Store
+from edgewright_converter.workshop import may_be_chance
 from edgewright_manifests.bundle import open_bundle
 from edgewright_manifests.cli import main
 
@@ -100,6 +101,21 @@ def test_damaged_entries_are_made_again(command: Command, first: Command) -> Non
 def test_other_samples_find_nothing_of_a_recipe_or_an_output(command: Command) -> None:
     save_samples(command.samples, x=images(32, seed=4))
     assert "(from the cache)" not in command()
+
+
+@pytest.mark.parametrize(
+    ("reason", "chance"),
+    [
+        ("MemoryError: Unable to allocate 2 GiB", True),
+        ("RuntimeError: std::bad_alloc", True),
+        ("OSError: No space left on device", True),
+        ("TimeoutError: timed out", True),
+        ("RuntimeError: onnxruntime knows no kernel in this namespace", False),
+        ("the model has no large weights", False),
+    ],
+)
+def test_a_failure_is_remembered_unless_this_machine_ran_out(reason: str, chance: bool) -> None:
+    assert may_be_chance(reason) == chance
 
 
 def test_without_a_cache_nothing_is_found_and_the_bytes_are_the_same(

@@ -33,7 +33,7 @@ class Key:
 
 
 def environment_key() -> Key:
-    """Versions of all tools, this processor, and our own code."""
+    """Versions of all tools, this processor, and the converter's own code."""
     return Key((*(f"{tool} {version}" for tool, version in tools_here()), _code_digest()))
 
 

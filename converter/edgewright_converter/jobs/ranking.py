@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgewright_manifests.variant import Target
 
-from edgewright_converter.candidate import Failure, RecipeSource
+from edgewright_converter.candidate import Failure
 from edgewright_converter.crate import read_crate
 from edgewright_converter.errors import RecipeFailed
 from edgewright_converter.jobs.preparing import Preparation
@@ -43,10 +43,7 @@ class RankJob:
         reading: Reading = read_crate(self.reading)
         preparation: Preparation = read_crate(self.preparation)
         plain: Trial = read_crate(self.plain)
-        prepared = preparation.prepared
-        source = RecipeSource(
-            plain.artifact, prepared.quantizable, prepared.quantizable_problem, prepared.simplified
-        )
+        source = preparation.prepared.source_of(plain.artifact)
         calibration = reading.split.calibration
         assert calibration is not None  # without samples nothing is quantized
         try:

@@ -9,7 +9,7 @@ from edgewright_manifests.errors import EdgewrightError
 from edgewright_manifests.golden import snr_db
 from edgewright_manifests.variant import Target
 
-from edgewright_converter.candidate import Artifact, Failure, Recipe, RecipeSource
+from edgewright_converter.candidate import Artifact, Failure, Recipe
 from edgewright_converter.crate import read_crate
 from edgewright_converter.emit.coreml import emit_coreml
 from edgewright_converter.emit.onnx_model import emit_onnx
@@ -58,7 +58,8 @@ EMITTERS: Mapping[Target, Callable[[bytes], Artifact]] = {
     "coreml": emit_coreml,
     "tensorrt": emit_tensorrt,
 }
-"""ONNX bytes -> the float artifact. A new target is one line here and one in RECIPES."""
+"""ONNX bytes -> the float artifact. A new target is one line here, one in RECIPES, and one in
+opening._EVALUATED where no engine here runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,8 @@ class RecipeJob:
         """A recipe that gives nothing is a result too: it will give nothing again."""
         reading: Reading = read_crate(self.reading)
         preparation: Preparation = read_crate(self.preparation)
-        prepared = preparation.prepared
         plain: Trial = read_crate(self.plain)
-        source = RecipeSource(
-            plain.artifact, prepared.quantizable, prepared.quantizable_problem, prepared.simplified
-        )
+        source = preparation.prepared.source_of(plain.artifact)
         recipe = self.recipe
         try:
             artifact = recipe.build(source, reading.split.calibration)

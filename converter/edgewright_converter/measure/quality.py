@@ -1,7 +1,7 @@
 """Quality on held-out samples: each variant's outputs against the float model's and the labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from edgewright_manifests.golden import snr_db, top1_agreement
@@ -32,6 +32,8 @@ class Reference:
     truth: Tensor | None = None
     slices: Slices = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """By a metric's label: the float model's own figure."""
 
     @classmethod
     def of(
@@ -42,9 +44,9 @@ class Reference:
         Raises ConverterError when a metric cannot judge the float model itself.
         """
         found = cls(outputs, samples.labels, samples.truth, samples.slices, metrics)
-        for metric in metrics:
-            metric.measure(found.answers(outputs))
-        return found
+        answers = found.answers(outputs)
+        figures = {metric.label: metric.measure(answers) for metric in metrics}
+        return replace(found, figures=figures)
 
     @property
     def classes(self) -> int:
@@ -130,9 +132,7 @@ def judge_outputs(outputs: Mapping[str, Tensor], reference: Reference) -> Evalua
             accuracy=_accuracy(predictions, reference.labels),
             accuracy_float=reference.accuracy,
             metrics=tuple(
-                metric.figure(
-                    answers, metric.measure(answers.of_float()) if metric.absolute else None
-                )
+                metric.figure(answers, reference.figures[metric.label] if metric.absolute else None)
                 for metric in reference.metrics
             ),
             worst_group=worst_group(groups),

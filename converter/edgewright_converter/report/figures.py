@@ -1,5 +1,6 @@
 """Metrics and gates in words, the same in the page, the table and the model card."""
 
+from edgewright_manifests.golden import EXACT_SNR_DB
 from edgewright_manifests.preprocessing import AnyStep
 from edgewright_manifests.variant import Quality
 
@@ -24,6 +25,16 @@ def metric_words(quality: Quality | None, name: str) -> str:
                 return told
             return f"{told} (float {_value(figure.value_float, figure.unit)})"
     return "–"
+
+
+def share_words(value: float | None) -> str:
+    """A share in percent."""
+    return "–" if value is None else f"{value:.2%}"
+
+
+def decibel_words(value: float) -> str:
+    """A signal-to-noise ratio."""
+    return "exact" if value >= EXACT_SNR_DB else f"{value:.1f} dB"
 
 
 def gate_words(report: Report) -> tuple[str, ...]:

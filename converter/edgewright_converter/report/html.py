@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
-from edgewright_manifests.golden import EXACT_SNR_DB
 from markupsafe import Markup
 
 from edgewright_converter.measure.groups import MIN_SAMPLES
@@ -12,10 +11,12 @@ from edgewright_converter.report.chart import chart_measure, render_chart, up_is
 from edgewright_converter.report.document import CandidateReport, Report, TargetReport
 from edgewright_converter.report.exhibits import Exhibit, Exhibits
 from edgewright_converter.report.figures import (
+    decibel_words,
     gate_words,
     metric_names,
     metric_words,
     preprocessing_words,
+    share_words,
 )
 from edgewright_converter.report.groups import FacetTable, facet_tables
 from edgewright_converter.report.layers import hidden_layers, layered_candidate, render_layers
@@ -30,8 +31,8 @@ def render_html(report: Report, exhibits: Exhibits) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["share"] = _share
-    environment.filters["decibels"] = _decibels
+    environment.filters["share"] = share_words
+    environment.filters["decibels"] = decibel_words
     environment.filters["size"] = size_words
     environment.filters["latency"] = latency_words
     environment.filters["microseconds"] = time_words
@@ -115,11 +116,3 @@ def _worst(target: TargetReport) -> str:
     order = sorted(range(len(target.changed)), key=lambda c: -target.changed[c])[:3]
     told = [f"class {c}: {target.changed[c]}" for c in order if target.changed[c]]
     return ", ".join(told) or "none"
-
-
-def _decibels(value: float) -> str:
-    return "exact" if value >= EXACT_SNR_DB else f"{value:.1f} dB"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"

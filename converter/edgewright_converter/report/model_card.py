@@ -15,8 +15,10 @@ from edgewright_converter.report.figures import (
     metric_names,
     metric_words,
     preprocessing_words,
+    share_words,
 )
 from edgewright_converter.report.table import latency_words, size_words, unmeasured_words
+from edgewright_converter.samples import shape_words
 
 _MISSING = "*Not stated when the model was converted; ask its makers.*"
 
@@ -93,8 +95,8 @@ def _metrics(report: Report) -> Iterator[str]:
             continue
         quality = winner.quality
         cells = [target.target, winner.precision, _text(winner.recipe)]
-        cells += [_share(quality.accuracy_float), _share(quality.accuracy)]
-        cells += [_share(quality.top1_agreement)]
+        cells += [share_words(quality.accuracy_float), share_words(quality.accuracy)]
+        cells += [share_words(quality.top1_agreement)]
         cells += [_text(metric_words(quality, name)) for name in named]
         cells += [f"{quality.snr_db or 0:.1f} dB", size_words(winner.size_bytes)]
         yield f"| {' | '.join(cells)} |"
@@ -164,12 +166,7 @@ def _samples(facts: SampleFacts) -> str:
 
 
 def _tensor(spec: TensorSpec) -> str:
-    sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
-    return f"`{_text(spec.name)}` {spec.datatype} [{sizes}]"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
+    return f"`{_text(spec.name)}` {spec.datatype} {shape_words(spec.shape)}"
 
 
 def _text(value: str) -> str:

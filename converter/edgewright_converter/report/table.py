@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
-from edgewright_manifests.golden import EXACT_SNR_DB
 from edgewright_manifests.variant import Quality
 
 from edgewright_converter.report.document import CandidateReport, Report, TargetReport
-from edgewright_converter.report.figures import metric_names, metric_words
+from edgewright_converter.report.figures import (
+    decibel_words,
+    metric_names,
+    metric_words,
+    share_words,
+)
 
 _CLEARLY_SLOWER = 0.95
 """Speed-ups from here to 1 are noise."""
@@ -49,12 +53,10 @@ def quality_words(quality: Quality | None, measure: str) -> str:
     if any(figure.name == measure for figure in quality.metrics):
         return metric_words(quality, measure)
     if measure == "accuracy" and quality.accuracy is not None:
-        return f"{quality.accuracy:.2%}"
+        return share_words(quality.accuracy)
     if measure == "agreement" and quality.top1_agreement is not None:
-        return f"{quality.top1_agreement:.2%}"
-    if quality.snr_db is None:
-        return "–"
-    return "exact" if quality.snr_db >= EXACT_SNR_DB else f"{quality.snr_db:.1f} dB"
+        return share_words(quality.top1_agreement)
+    return "–" if quality.snr_db is None else decibel_words(quality.snr_db)
 
 
 def size_words(size_bytes: int | None) -> str:

@@ -66,7 +66,9 @@ class Given:
         if view.ndim == 1 and len(spec.shape) != 1:
             # Flat memory of a known shape, as an array.array has it.
             self.shape = _raw_shape(spec, view.nbytes)
-        self.data = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+        # A view of no elements cannot be cast.
+        is_plain = view.c_contiguous and view.nbytes
+        self.data = view.cast("B") if is_plain else memoryview(view.tobytes())
 
 
 def view_of(memory: memoryview, datatype: DataType, shape: Sequence[int], numpy: Any) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgewright_runtime.device.facts import ROOT, memory_available_bytes, temperature_c
-from edgewright_runtime.device.findings import Finding
+from edgewright_runtime.device.findings import Finding, State
 
 _LOW_MEMORY_BYTES = 128 << 20
 """A second generation of a small detector beside the first needs about as much."""
@@ -166,8 +166,8 @@ def _kernel(name: str, works: bool, otherwise: str) -> Finding:
     return Finding(area="kernel", name=name, state="warning", found="not offered", remedy=otherwise)
 
 
-def _machine(name: str, state: str, found: str, remedy: str | None = None) -> Finding:
-    return Finding(area="machine", name=name, state=state, found=found, remedy=remedy)  # type: ignore[arg-type]  # one of State's words, above
+def _machine(name: str, state: State, found: str, remedy: str | None = None) -> Finding:
+    return Finding(area="machine", name=name, state=state, found=found, remedy=remedy)
 
 
 def _number(path: Path, *, base: int = 10) -> int | None:

@@ -1,5 +1,6 @@
 """What to open: the file for the engine, and what its variant says that it must be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from edgewright_runtime.engine.describing import shown
 from edgewright_runtime.engine.providers import ANYWHERE, Wanted, fell_back
 from edgewright_runtime.engine.session import Session, open_session
 from edgewright_runtime.errors import ModelRejected
+
+BARE_FILES: Mapping[str, Target] = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
+"""What a file without a variant is for, by its suffix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import final, get_args
 
 from edgewright_manifests.signature import DataType, ModelSignature, TensorSpec
 
+from edgewright_runtime.engine.describing import names
 from edgewright_runtime.errors import InvalidInput
 
 ELEMENT_BYTES: Mapping[DataType, int] = MappingProxyType(
@@ -76,8 +77,7 @@ def check_raw_inputs(signature: ModelSignature, inputs: Mapping[str, RawTensor])
     if len(inputs) != len(signature.inputs):
         known = {spec.name for spec in signature.inputs}
         stray = ", ".join(f"'{name}'" for name in inputs if name not in known)
-        takes = ", ".join(f"'{spec.name}'" for spec in signature.inputs)
-        raise InvalidInput(f"the model has no input {stray}; it takes {takes}")
+        raise InvalidInput(f"the model has no input {stray}; it takes {names(signature.inputs)}")
 
 
 def check_fits(spec: TensorSpec, datatype: str, shape: tuple[int, ...]) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from edgewright_manifests.errors import EdgewrightError
-from edgewright_manifests.variant import Target
 
 from edgewright_runtime import __version__, control
 from edgewright_runtime.control import (
@@ -28,7 +27,12 @@ from edgewright_runtime.control import (
     Switch,
     Unload,
 )
-from edgewright_runtime.engine.artifact import Artifact, misplaced, unpacked_artifact
+from edgewright_runtime.engine.artifact import (
+    BARE_FILES,
+    Artifact,
+    misplaced,
+    unpacked_artifact,
+)
 from edgewright_runtime.errors import ControlFault
 from edgewright_runtime.serving.figures import Figures
 from edgewright_runtime.serving.repository import Repository
@@ -36,7 +40,6 @@ from edgewright_runtime.serving.unix_sockets import listen
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 128
-_SUFFIXES: Mapping[str, Target] = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
 
 
 class ControlDoor:
@@ -175,7 +178,7 @@ def _finding(folder: str | None) -> Callable[[], Artifact] | None:
 
 def _found(path: Path) -> Artifact:
     """An unpacked variant, or a bare file."""
-    target = _SUFFIXES.get(path.suffix)
+    target = BARE_FILES.get(path.suffix)
     if target is not None and path.is_file():
         return Artifact(path.stem, target, target, path)
     return unpacked_artifact(path)

@@ -66,33 +66,40 @@ class Repository:
         return self._models
 
     def model(self, name: str) -> ServedModel:
-        """The model of that name. Raises ModelUnknown."""
+        """The model of that name. Raises ModelUnknown; ModelLoading while it comes or goes."""
         found = self._models.get(name)
+        if found is not None and found.active is not None:
+            return found
+        absent = self._absent.get(name)
+        if absent is not None:
+            if absent.wake is not None and threading.get_ident() != self._thread:
+                # A door with threads of its own cannot wait for it; the next request finds it.
+                self._loop.call_soon_threadsafe(absent.wake, name)
+            raise absent.error(name)
         if found is None:
-            absent = self._absent.get(name)
-            if absent is not None:
-                if absent.wake is not None and threading.get_ident() != self._thread:
-                    # A door with threads of its own cannot wait for it; the next request finds it.
-                    self._loop.call_soon_threadsafe(absent.wake, name)
-                raise absent.error(name)
             known = ", ".join(f"'{other}'" for other in self._models) or "none"
             raise ModelUnknown(f"no model '{name}' is loaded; loaded: {known}")
         return found
+
+    def _loaded(self, name: str) -> ServedModel:
+        """The model, though it does not serve yet or any more. Raises as `model` does."""
+        return self._models.get(name) or self.model(name)
 
     def expect(self, name: str, absent: Absent) -> None:
         """Until the model serves, requests for it are told to come again."""
         self._absent[name] = absent
 
     def expect_no_more(self, name: str) -> None:
-        """The model is not on its way any more."""
+        """The model serves, or is not on its way any more."""
+        self._evicted.pop(name, None)
         self._absent.pop(name, None)
 
     def waiting(self) -> list[str]:
         """The models that are loaded or on their way, and do not serve yet."""
-        idle = [model.name for model in self._models.values() if model.active is None]
+        idle = (model.name for model in self._models.values() if model.active is None)
         coming = (name for name in self._absent if name not in self._models)
         down = (m.name for m in self._models.values() if m.active and m.active.problem)
-        return [*idle, *down, *(name for name in coming if name not in self._evicted)]
+        return [*down, *(name for name in (*idle, *coming) if name not in self._evicted)]
 
     @property
     def absent(self) -> Mapping[str, Absent]:
@@ -101,7 +108,7 @@ class Repository:
 
     def generation(self, model: str, name: str) -> LoadedGeneration:
         """A loaded generation. Raises ModelUnknown."""
-        found = self.model(model).generations.get(name)
+        found = self._loaded(model).generations.get(name)
         if found is None:
             raise ModelUnknown(f"model '{model}' has no generation '{name}' loaded")
         return found
@@ -195,7 +202,7 @@ class Repository:
         return notice
 
     async def _replace(self, model: str, name: str, artifact: Artifact) -> None:
-        served = self.model(model)
+        served = self._models[model]
         previous = served.active
         await self._detach(served)
         with served.lock:
@@ -253,17 +260,14 @@ class Repository:
         return waking
 
     async def _reload(self, model: str) -> None:
-        found = self._evicted.get(model)
-        if found is None:
-            return
-        name, artifact = found
         try:
             async with self._changing:
-                if model in self._models:
+                if model in self._models or model not in self._evicted:
                     return
+                name, artifact = self._evicted[model]
                 await self._make_room(model, artifact, may_unload=False)
                 self._activate(model, await self._open(model, name, artifact))
-                del self._evicted[model], self._absent[model]
+                self.expect_no_more(model)
         except EdgewrightError as error:
             _log.error("evicted model does not load again model=%s reason=%s", model, error)
 
@@ -274,7 +278,7 @@ class Repository:
         so is any other fallback. Idempotent. Raises ModelUnknown.
         """
         async with self._changing:
-            served, chosen = self.model(model), self.generation(model, name)
+            served, chosen = self._loaded(model), self.generation(model, name)
             previous, older = served.active, served.fallback
             if chosen is not previous:
                 chosen.figures = Figures()
@@ -283,9 +287,9 @@ class Repository:
             # Asked for twice, as after an agent's restart, it must not lose the fallback.
             stands_in = older if previous is chosen else previous
             with served.lock:
-                self._absent.pop(model, None)
                 served.active = chosen
                 served.fallback = stands_in if keep_previous else None
+            self.expect_no_more(model)
             _log.info(
                 "generation switched model=%s generation=%s previous=%s probation=%s",
                 model, name, previous.name if previous else "-", served.fallback is not None,
@@ -300,7 +304,7 @@ class Repository:
             served = self._models.get(model)
             generation = served.generations.get(name) if served is not None else None
             if self._evicted.get(model, ("",))[0] == name:
-                del self._evicted[model], self._absent[model]
+                self.expect_no_more(model)
             if served is not None and generation is not None:
                 if served.role(generation) in ("active", "shadow", "split"):
                     await self._detach(served)

@@ -7,7 +7,7 @@ from typing import Any
 from edgewright_runtime.errors import InvalidInput
 
 SequenceId = int | str
-_MAX_ID = (1 << 64) - 1
+_LARGEST = (1 << 64) - 1
 _MAX_ID_BYTES = 128
 """As in Triton."""
 
@@ -25,7 +25,7 @@ class SequenceStep:
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """Parameters `timeout`, `priority`, `sequence_id`, `sequence_start` and `sequence_end`."""
+    """What `OPTIONS` say."""
 
     timeout_s: float | None = None
     """How long it may wait for its turn; None: as long as the server says."""
@@ -56,7 +56,7 @@ def read_timeout_s(timeout_us: Any) -> float | None:
     """Triton's request parameter `timeout`, in microseconds. Raises InvalidInput."""
     if timeout_us is None:
         return None
-    if type(timeout_us) is not int or timeout_us < 0:
+    if type(timeout_us) is not int or not 0 <= timeout_us <= _LARGEST:
         raise InvalidInput("parameter 'timeout' must be a number of microseconds")
     return timeout_us / 1e6 if timeout_us else None
 
@@ -78,7 +78,7 @@ def _sequence(parameters: Mapping[str, Any]) -> SequenceStep | None:
     if isinstance(identifier, str):
         fits = len(identifier.encode("utf-8", "surrogatepass")) <= _MAX_ID_BYTES
     else:
-        fits = type(identifier) is int and 0 <= identifier <= _MAX_ID
+        fits = type(identifier) is int and 0 <= identifier <= _LARGEST
     if not fits:
         raise InvalidInput(
             "parameter 'sequence_id' must be a number from 0 to 2^64-1, or a string of up to "

@@ -156,8 +156,7 @@ class ServedModel:
         try:
             return sequences.admit(step)
         except InvalidInput:
-            with self.lock:
-                self.invalid += 1
+            self.note_invalid()
             raise
         except Overloaded:
             self._refuse()
@@ -183,8 +182,9 @@ class ServedModel:
                 deadline_s=deadline_s, done=answers.append,
                 priority=options.priority, client=client, key=options.key,
             )  # fmt: skip  # what runs, then when
-            if self.shadow is not None:
-                self.shadow.offer(inputs, answers[0])
+            shadow = self.shadow  # read once: the event loop may take it away meanwhile
+            if shadow is not None:
+                shadow.offer(inputs, answers[0])
             return answers[0]
         run, line, undo = self._admit(sequences, options.sequence)
         try:
@@ -211,7 +211,8 @@ class ServedModel:
         """Answer in a thread of the door's own: `work` runs when it is this request's turn.
 
         With `in_order` the client's requests run one after the other. `done` gets the attempt
-        before it is counted. Raises ModelUnknown, Overloaded, DeadlineExceeded.
+        after the turn, and before it is counted. Raises ModelUnknown, Overloaded,
+        DeadlineExceeded, and what `done` raises.
         """
         active, fallback = self._hold(key)
         asked = time.perf_counter()
@@ -226,9 +227,10 @@ class ServedModel:
             waited_s = time.perf_counter() - asked
             try:
                 attempt = work(active, fallback)
-                done(attempt)
             finally:
                 self.scheduler.leave(client if in_order else None)
+            # After the turn: a client that does not take its answer stops nobody else.
+            done(attempt)
             if waited_s > _AT_ONCE_S:
                 attempt.waited_s = waited_s
             self._count(active, attempt)
@@ -250,6 +252,11 @@ class ServedModel:
         active.release()
         if fallback is not None:
             fallback.release()
+
+    def note_invalid(self) -> None:
+        """A request did not fit the model, as its door found."""
+        with self.lock:
+            self.invalid += 1
 
     def _refuse(self) -> None:
         with self.lock:

@@ -52,6 +52,31 @@ class Reader(tf.Module):
 
 reader = Reader()
 tf.saved_model.save(reader, f"{folder}/reader", signatures=reader.serve)
+v1 = tf.compat.v1
+for hides in (False, True):
+    with v1.Graph().as_default(), v1.Session() as session:
+        image = v1.placeholder(tf.float32, [None, 4], name="image")
+        weight = v1.get_variable("weight", [4, 2], use_resource=False)
+        result = tf.matmul(image, weight)
+        if hides:
+            text = tf.io.read_file("/etc/hostname", name="save/read")
+            result = result + tf.cast(tf.strings.length(text), tf.float32)
+        session.run(v1.global_variables_initializer())
+        outside = f"{folder}/hidden" if hides else f"{folder}/first_version"
+        v1.saved_model.simple_save(session, outside, {"image": image}, {"y": result})
+"""
+
+# What a hostile file does with the saver's exemption: another file's variables, by the same names.
+MISDIRECT = """
+import sys
+from tensorflow.core.protobuf import saved_model_pb2
+path = sys.argv[1]
+saved = saved_model_pb2.SavedModel.FromString(open(path, "rb").read())
+graph = saved.meta_graphs[0].graph_def
+call = next(n for n in graph.node if n.name == saved.meta_graphs[0].saver_def.restore_op_name)
+other = graph.node.add(name="other", op="Const")
+call.input[0] = "other"
+open(path, "wb").write(saved.SerializeToString())
 """
 
 
@@ -102,6 +127,28 @@ def test_a_lambda_layer_is_refused_because_it_is_code(
 def test_a_saved_model_that_reads_files_is_refused(convert: Convert, made: Path) -> None:
     told = convert.must_refuse(made / "reader")
     assert "(ReadFile) reaches outside the model" in told
+
+
+def test_a_saved_model_of_tensorflow_1_becomes_a_bundle(
+    convert: Convert, tmp_path: Path, made: Path
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    samples = save_samples(tmp_path / "s.npz", image=rows)
+    done = convert(made / "first_version", "--evaluate", samples, *ONNX)
+    assert done.status == 0, done
+
+
+def test_the_names_of_a_saver_hide_nothing(convert: Convert, made: Path) -> None:
+    assert "reaches outside the model" in convert.must_refuse(made / "hidden")
+
+
+def test_variables_are_read_from_the_models_own_folder_only(
+    convert: Convert, tmp_path: Path, made: Path
+) -> None:
+    shutil.copytree(made / "exported", tmp_path / "other")
+    path = tmp_path / "other" / "saved_model.pb"
+    subprocess.run([sys.executable, "-c", MISDIRECT, str(path)], check=True, capture_output=True)
+    assert "(RestoreV2) reaches outside the model" in convert.must_refuse(tmp_path / "other")
 
 
 def test_a_damaged_file_is_refused(convert: Convert, tmp_path: Path, made: Path) -> None:

@@ -111,6 +111,34 @@ def test_an_operator_without_its_inputs_is_refused(missing: int) -> None:
     )
 
 
+def test_a_folded_constant_of_another_shape_is_refused() -> None:
+    packed = np.zeros((3, 4), np.float16)
+    folded = Single("DEQUANTIZE", [packed], {}, [((2, 6, 1), "float32")])
+    assert "has the shape (2, 6, 1), and holds (3, 4)" in _read(folded.pack())
+
+
+def test_a_transposed_convolution_to_no_image_is_refused() -> None:
+    x, weights = np.zeros((1, 4, 4, 2), np.float32), np.zeros((3, 3, 3, 2), np.float32)
+    table = options("TransposeConv", strideH=1, strideW=1, padding=schema.Padding.VALID)
+    shape = np.asarray([1, 6], np.int32)
+    single = Single(
+        "TRANSPOSE_CONV", [shape, weights, "x"], {"x": x}, [((1, 6, 6, 3), "float32")], table
+    )
+    assert "is none of an image" in _read(single.pack())
+
+
+def test_gates_of_different_sizes_are_refused() -> None:
+    x = np.zeros((1, 3, 2), np.float32)
+    gates: list[Array | str | tuple[int, ...] | None] = ["x"]
+    gates += [np.zeros((4, width), np.float32) for width in (2, 2, 3, 2)]
+    gates += [np.zeros((4, 4), np.float32) for _ in range(4)]
+    gates += [None] * 3 + [np.zeros(4, np.float32) for _ in range(4)]
+    table = options("UnidirectionalSequenceLSTM", fusedActivationFunction=4)
+    kind = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    single = Single(kind, gates, {"x": x}, [((1, 3, 4), "float32")], table)
+    assert "of different sizes" in _read(single.pack())
+
+
 def test_contents_that_do_not_fit_the_shape_are_refused() -> None:
     model = schema.ModelT.InitFromPackedBuf(WHOLE)
     tensors = model.subgraphs[0].tensors

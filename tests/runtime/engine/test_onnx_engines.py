@@ -7,16 +7,18 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from edgewright_runtime.engine import open_session
 from edgewright_runtime.engine.backends import onnx_package
 from edgewright_runtime.engine.backends.onnx_direct import DirectSession
 from edgewright_runtime.engine.onnxruntime_c.lanes import MAX_BYTES
-from edgewright_runtime.engine.onnxruntime_c.library import load_api
+from edgewright_runtime.engine.onnxruntime_c.library import Api, Pointer, load_api
+from edgewright_runtime.engine.onnxruntime_c.session import CSession
 from edgewright_runtime.engine.raw_tensor import RawTensor
 from edgewright_runtime.engine.tensors import NUMPY_DTYPES, Tensor, from_raw, to_raw
 from edgewright_runtime.errors import InferenceFailed, InvalidInput, ModelRejected
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.doors.models import SHAPES, example, save_models
 from tests.runtime import models
@@ -178,3 +180,81 @@ def test_a_file_that_is_no_model_is_refused_and_leaves_nothing_open(tmp_path: Pa
     for _ in range(3):
         with pytest.raises(ModelRejected, match="onnxruntime refuses it"):
             DirectSession(path, threads=1)
+
+
+def graph_onnx(path: Path, node: onnx.NodeProto, element_type: int) -> Path:
+    """x [batch, 4] and a table of 3 numbers -> y [rows, 4], by one node."""
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info("x", element_type, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 4])],
+        [numpy_helper.from_array(np.array([1, 2, 3], np.float32), "table")],
+    )
+    return models.save_onnx(graph, path)
+
+
+def test_a_request_that_fails_harms_no_other(tmp_path: Path) -> None:
+    gather = helper.make_node("Gather", ["table", "x"], ["y"])
+    session = DirectSession(graph_onnx(tmp_path / "m.onnx", gather, TensorProto.INT64), threads=1)
+    for _ in range(20):
+        assert session.run({"x": np.array([[0, 1, 2, 0]])})["y"].tolist() == [[1, 2, 3, 1]]
+        with pytest.raises(InferenceFailed, match="out of"):
+            session.run({"x": np.array([[0, 1, 2, 9]])})
+    session.close()
+
+
+def test_outputs_may_have_another_batch_size_than_the_inputs(tmp_path: Path) -> None:
+    twice = helper.make_node("Concat", ["x", "x"], ["y"], axis=0)
+    path = graph_onnx(tmp_path / "m.onnx", twice, TensorProto.FLOAT)
+    for batch in (1, 2):
+        same(both(path, {"x": np.arange(4 * batch, dtype=np.float32).reshape(batch, 4)}))
+
+
+@pytest.mark.parametrize("declared", [100, 50_000])
+def test_an_output_smaller_than_declared_is_not_read_beyond_its_end(
+    tmp_path: Path, declared: int
+) -> None:
+    """In a lane, and where it is too large for one."""
+    number, sizes = TensorProto.FLOAT, TensorProto.INT64
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "sizes"], ["y"])],
+        "declares",
+        [
+            helper.make_tensor_value_info("x", number, ["n"]),
+            helper.make_tensor_value_info("sizes", sizes, [1]),
+        ],
+        [helper.make_tensor_value_info("y", number, [declared])],
+    )
+    path = models.save_onnx(graph, tmp_path / "m.onnx")
+    same(both(path, {"x": np.arange(4, dtype=np.float32), "sizes": np.array([4])}))
+
+
+def test_lanes_are_kept_for_small_batches_whatever_large_ones_came_before(tmp_path: Path) -> None:
+    session = CSession(models.identity_onnx(tmp_path / "m.onnx", TensorProto.FLOAT), threads=1)
+    lanes = session._lanes
+    for batch in (0, *range(10_000, 10_030), 1):
+        x = np.ones((batch, 2), np.float32)
+        assert bytes(session.infer({"x": to_raw(x, "FP32")})["y"].data) == x.tobytes()
+    assert list(lanes._rooms) == [1]
+    session.close()
+
+
+def test_a_session_that_is_dropped_frees_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_models(tmp_path)
+    freed: list[str] = []
+    release = Api.release
+
+    def told(api: Api, name: str, what: Pointer | int) -> None:
+        freed.append(name)
+        release(api, name, what)
+
+    monkeypatch.setattr(Api, "release", told)
+    session = DirectSession(tmp_path / "tiny.onnx", threads=1)
+    session.run({"x": example("tiny")})
+    assert "ReleaseSession" not in freed
+    del session
+    gc.collect()
+    assert "ReleaseSession" in freed

@@ -14,7 +14,7 @@ from edgewright_runtime import local_protocol as protocol
 from edgewright_runtime.client import Client
 from edgewright_runtime.client.wire import Wire
 from edgewright_runtime.errors import InvalidInput, LocalFault, RuntimeFault, ServerGone
-from edgewright_runtime.local_protocol import HEADER, Hello, Kind, Open, Opened, Placed
+from edgewright_runtime.local_protocol import HEADER, Hello, Kind, Open, Opened, Placed, State
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +121,8 @@ def test_tensors_outside_of_the_memory_are_refused(
         {"outputs": ()},
         {"outputs": (Placed("z", "FP32", (1, 3), 1088),)},
         {"outputs": (Placed("y", "FP32", (3,), 1088),)},
+        {"timeout_us": -1},
+        {"timeout_us": 10**400},
     ],
 )
 def test_tensors_that_are_not_the_models_are_refused(
@@ -146,6 +148,11 @@ def test_a_bell_that_is_rung_to_its_end_or_never_read_stops_nobody(local: Local)
         os.set_blocking(bell, False)
         os.eventfd_write(answer, 2**64 - 2)  # the server's thread cannot answer any more
         os.eventfd_write(bell, 3)
+        done = State.DONE.to_bytes(4, "little")
+        wait_until(lambda: slot._view[:4] == done, 20, "the server is about to answer")
+        with Client(local.path) as other, other.model("linear").slot(batch=1) as free:
+            free.inputs["x"][...] = X
+            free.run()
     wait_until(lambda: threads(local) <= before, 20, "the slot's thread has ended")
 
 

@@ -120,6 +120,22 @@ def test_the_least_recently_used_model_goes_and_comes_back_when_it_is_asked_for(
     run(scenario, memory=MemoryPolicy(budget_bytes=25 * MB, footprints=Remembered()))
 
 
+def test_an_unloaded_models_next_release_may_take_its_place(linear: Path, other: Path) -> None:
+    async def scenario(repository: Repository) -> None:
+        for model in ("a", "b"):
+            await serve(repository, model, linear)
+            weigh(repository, 10 * MB)
+        assert sorted(repository.models) == ["b"]
+        await repository.load("a", "two", found(other, "two"))
+        with pytest.raises(ModelLoading):
+            repository.model("a")  # until it is switched on
+        await repository.switch("a", "two", keep_previous=False)
+        await repository.unload("a", "one")
+        assert (await infer(repository, "a")).answered_by.name == "two"
+
+    run(scenario, memory=MemoryPolicy(budget_bytes=15 * MB, footprints=Remembered()))
+
+
 def test_a_pinned_model_stays_and_what_does_not_fit_beside_it_is_refused(linear: Path) -> None:
     async def scenario(repository: Repository) -> None:
         await serve(repository, "a", linear)
@@ -376,6 +392,23 @@ def test_an_isolated_model_checks_its_inputs_and_takes_larger_ones_than_before(
         session.close()
     with pytest.raises(InferenceFailed, match="unloaded"):
         session.run({"x": np.zeros((1, 2), np.float32)})
+
+
+def test_an_isolated_model_survives_strings_that_are_too_long_for_it(tmp_path: Path) -> None:
+    path = models.identity_onnx(tmp_path / "identity.onnx", 8)  # strings
+    session = IsolatedSession("onnx", path, threads=1)
+    pid = session.pid
+    try:
+        for length in (1, 200_000, 1_000_000, 2):
+            given = {"x": RawTensor("BYTES", (1, 2), elements=[b"a" * length, b"b"])}
+            if length < 1000:
+                assert session.infer(given)["y"].elements == given["x"].elements
+                continue
+            with pytest.raises(InvalidInput, match="fewer or shorter strings"):
+                session.infer(given)
+        assert (session.pid, session.crashes) == (pid, 0)
+    finally:
+        session.close()
 
 
 def test_an_isolated_model_that_does_not_load_says_why(tmp_path: Path) -> None:

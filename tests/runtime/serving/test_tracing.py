@@ -136,6 +136,9 @@ def test_one_in_n_is_traced_and_a_client_may_switch_it_off(
             assert status == 200
             assert json.loads(said)["trace_mode"] == "opentelemetry"
             assert infer(running) == 200
+            never = json.dumps({"trace_level": ["TIMESTAMPS"], "trace_rate": "0"}).encode()
+            assert running.exchange(post("/v2/trace/setting", never))[0] == 200
+            assert infer(running) == 200
         assert len(collector.named("infer m")) == 5
 
 

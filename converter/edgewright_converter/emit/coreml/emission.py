@@ -18,6 +18,9 @@ from edgewright_converter.graph.model import Array, Graph, Node, TensorType
 Value = Any
 
 _INT32 = np.iinfo(np.int32)
+REFUSALS = (ValueError, TypeError, NotImplementedError, RuntimeError, IndexError, AssertionError)
+"""What coremltools raises for what MIL cannot do; its classes share no base but Exception. Caught
+around calls of it only, so that an error in our own operator files is no refusal."""
 MAX_RANK = 5
 """Core ML's own limit on the rank of a tensor."""
 
@@ -28,6 +31,11 @@ _RESERVED = frozenset(
      "bf16", "fp16", "fp32", "fp64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
      "uint64", "state")
 )  # fmt: skip
+
+
+def told(error: BaseException) -> str:
+    """A library's error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Names:
@@ -80,9 +88,7 @@ class Emission:
 
     def refusal(self, reason: str) -> UnsupportedOperator:
         """The refusal of this node, where the raise must stand in the operator file."""
-        return UnsupportedOperator(
-            target=TARGET, operator=self.node.operator, node=self.node.name, reason=reason
-        )
+        return self.node.refusal(TARGET, reason)
 
     def has(self, position: int) -> bool:
         """Whether an optional input is given."""
@@ -151,7 +157,10 @@ class Emission:
     def op(self, kind: str, **inputs: Any) -> Value:
         """Appends a MIL operation and gives its result (a list where it has several)."""
         name = self.values.names.unique(f"{self.node.key}_{kind}")
-        return getattr(self.values.builder, kind)(name=name, **inputs)
+        try:
+            return getattr(self.values.builder, kind)(name=name, **inputs)
+        except REFUSALS as error:
+            self.refuse(f"coremltools refuses it ({told(error)})")
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
         """The same elements under another shape; scalars come and go as MIL wants it."""
@@ -173,6 +182,7 @@ class Emission:
     def give(self, value: Value, position: int = 0) -> None:
         """Says which variable holds an output."""
         name = self.node.outputs[position]
-        expected = self.graph.types[name].sample
-        assert tuple(value.shape) == expected, f"{self.node.name}: {value.shape}, not {expected}"
+        found, expected = tuple(value.shape), self.graph.types[name].sample
+        if found != expected:
+            self.refuse(f"{name!r} would be {list(found)}, not {list(expected)}")
         self.values.bind(name, value)

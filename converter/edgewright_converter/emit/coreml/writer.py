@@ -9,18 +9,23 @@ import onnx
 
 from edgewright_converter.emit.coreml.availability import TARGET, require_coremltools
 from edgewright_converter.emit.coreml.catalogue import registry
-from edgewright_converter.emit.coreml.emission import MAX_RANK, Emission, Names, Values
+from edgewright_converter.emit.coreml.emission import (
+    MAX_RANK,
+    REFUSALS,
+    Emission,
+    Names,
+    Values,
+    told,
+)
 from edgewright_converter.emit.coreml.half_precision import half_precision
 from edgewright_converter.emit.coreml.package import Feature, pack_model
 from edgewright_converter.emit.coreml.registry import Registration
-from edgewright_converter.errors import TargetRefused, UnsupportedOperator
+from edgewright_converter.errors import TargetRefused
 from edgewright_converter.graph.functions import expand_functions
 from edgewright_converter.graph.model import Graph, Node
 from edgewright_converter.graph.reading import read_graph
 from edgewright_converter.noise import silenced
 
-# What coremltools raises for what MIL cannot do; its classes share no base but Exception.
-_REFUSALS = (ValueError, TypeError, NotImplementedError, RuntimeError, IndexError, AssertionError)
 # Defined by a Loop, which nobody could fold; as it stands it is computed beforehand.
 _FOLDED = ("Range",)
 # Core ML's features are float32 or int32; the package's metadata says what they stand for.
@@ -124,9 +129,7 @@ def _registration(graph: Graph, node: Node) -> Registration:
         if not reason and name in graph.types and graph.types[name].rank > MAX_RANK:
             reason = f"{name!r} has {graph.types[name].rank} axes, and Core ML has {MAX_RANK}"
     if found is None or reason:
-        raise UnsupportedOperator(
-            target=TARGET, operator=node.operator, node=node.name, reason=reason
-        )
+        raise node.refusal(TARGET, reason)
     return found
 
 
@@ -186,11 +189,7 @@ def _feature(feature: str, source: str, graph: Graph, *, is_input: bool) -> Feat
 
 
 def _write(emission: Emission, registration: Registration) -> None:
-    try:
-        registration.emit(emission)
-    except _REFUSALS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        emission.refuse(f"coremltools refuses it ({reason})")
+    registration.emit(emission)
     for name in emission.node.outputs:
         if name and emission.graph.uses(name) and emission.values.find(name) is None:
             emission.refuse(f"its output {name!r} cannot be expressed")
@@ -212,8 +211,7 @@ def _convert(program: Any, *, fp16: bool) -> Any:
                 compute_precision=half_precision(program) if fp16 else precision.FLOAT32,
                 skip_model_load=True,
             )
-        except _REFUSALS as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+        except REFUSALS as error:
             raise TargetRefused(
-                TARGET, f"coremltools cannot write it: {reason}; leave the target {TARGET} out"
+                TARGET, f"coremltools cannot write it: {told(error)}; leave the target {TARGET} out"
             ) from error

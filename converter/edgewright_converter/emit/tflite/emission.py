@@ -101,9 +101,7 @@ class Emission:
 
     def refusal(self, reason: str) -> UnsupportedOperator:
         """The refusal of this node, where the raise must stand in the operator file."""
-        return UnsupportedOperator(
-            target=TARGET, operator=self.node.operator, node=self.node.name, reason=reason
-        )
+        return self.node.refusal(TARGET, reason)
 
     def has(self, position: int) -> bool:
         """Whether an optional input is given."""

@@ -117,21 +117,17 @@ def _registration(graph: Graph, node: Node) -> Registration:
     )
     if found is None:
         versions = registry().versions(node.operator)
-        raise UnsupportedOperator(
-            target=TARGET,
-            operator=node.operator,
-            node=node.name,
-            reason=f"its form of opset {node.version} is not known (known: {versions})"
+        raise node.refusal(
+            TARGET,
+            f"its form of opset {node.version} is not known (known: {versions})"
             if versions
             else "TFLite has no such operator that edgewright knows to use",
         )
     first = next((name for name in node.inputs if name), None)
     if first is not None and graph.types[first].dtype.name not in found.dtypes:
-        raise UnsupportedOperator(
-            target=TARGET,
-            operator=node.operator,
-            node=node.name,
-            reason=f"it takes {graph.types[first].dtype.name}, and only "
+        raise node.refusal(
+            TARGET,
+            f"it takes {graph.types[first].dtype.name}, and only "
             f"{', '.join(found.dtypes)} can be written",
         )
     return found
@@ -142,21 +138,17 @@ def _check_inputs(graph: Graph, node: Node) -> None:
         if name in graph.batch_dependent or (
             name in graph.shape_vectors and node.operator not in _READ_ONLY_THE_RESULT
         ):
-            raise UnsupportedOperator(
-                target=TARGET,
-                operator=node.operator,
-                node=node.name,
-                reason=f"its input {name!r} is computed from the batch size",
+            raise node.refusal(
+                TARGET,
+                f"its input {name!r} is computed from the batch size",
             )
         type_ = graph.types[name] if name else None
         lacking = type_ is not None and 0 in type_.shape and node.operator != "Concat"
         # An empty list of axes, sizes or scales says something; any other empty value is data.
         if type_ is not None and lacking and (name == node.inputs[0] or type_.rank != 1):
-            raise UnsupportedOperator(
-                target=TARGET,
-                operator=node.operator,
-                node=node.name,
-                reason=f"its input {name!r} has no elements",
+            raise node.refusal(
+                TARGET,
+                f"its input {name!r} has no elements",
             )
 
 

@@ -12,6 +12,7 @@ from jax2onnx import to_onnx
 from edgewright_converter.frontend.doors.original import (
     Attempt,
     DoorInput,
+    inputs_of,
     name_outputs,
     rows,
 )
@@ -31,13 +32,7 @@ class JaxOriginal:
 
     def inputs(self, given: Sequence[str]) -> tuple[DoorInput, ...]:
         """The function's parameters; for `*args` input_0, input_1, ..."""
-        if any(p.kind is p.VAR_POSITIONAL for p in self._parameters):
-            return tuple(DoorInput(f"input_{index}") for index in range(max(len(given), 1)))
-        return tuple(
-            DoorInput(p.name, optional=p.default is not p.empty)
-            for p in self._parameters
-            if p.kind is not p.VAR_KEYWORD
-        )
+        return inputs_of(self._parameters, given)
 
     def run(self, batch: Tensors) -> dict[str, Tensor]:
         """The function's own answer."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +50,17 @@ class Original(Protocol):
 
     def attempts(self) -> Sequence[Attempt]:
         """Ways to ONNX, the best first."""
+
+
+def inputs_of(parameters: Sequence[Parameter], given: Sequence[str]) -> tuple[DoorInput, ...]:
+    """A Python function's inputs; for `*args` input_0, input_1, ..., as many as there are names."""
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return tuple(DoorInput(f"input_{index}") for index in range(max(len(given), 1)))
+    return tuple(
+        DoorInput(p.name, optional=p.default is not p.empty)
+        for p in parameters
+        if p.kind is not p.VAR_KEYWORD
+    )
 
 
 def name_outputs(model: Path, result: Any) -> dict[str, Any]:  # Any: a framework's own arrays

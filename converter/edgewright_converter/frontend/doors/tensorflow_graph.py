@@ -9,22 +9,15 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no types
 
 from edgewright_converter.errors import ModelFileError
+from edgewright_converter.frontend.doors.graph_operators import check_operators
 from edgewright_converter.frontend.doors.original import Attempt, DoorInput
 from edgewright_converter.samples import Tensor, Tensors
 
 _OPSET = 17
 _SIGNATURE = "serving_default"
 _TAG = "serve"
-_FOREIGN = frozenset(
-    {
-        "PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles",
-        "SaveV2", "Save", "SaveSlices", "WholeFileReaderV2", "FixedLengthRecordDataset",
-        "TextLineDataset", "TFRecordDataset", "LookupTableImportV2", "PrintV2",
-    }
-)  # fmt: skip  # operators that run Python or reach into the file system
 
 
 class KerasOriginal:
@@ -41,7 +34,7 @@ class KerasOriginal:
                 "build it before saving (keras.Input, or one call with data)",
             )
         self._specs = specs
-        self._names = _plain_names([spec.name for spec in specs])
+        self._names = _plain_names([spec.name for spec in specs], "input")
 
     def inputs(self, given: Sequence[str]) -> tuple[DoorInput, ...]:
         """The input layers' names, types and sizes."""
@@ -67,7 +60,7 @@ class KerasOriginal:
         if isinstance(answer, dict):
             return dict(answer)
         outputs = answer if isinstance(answer, list | tuple) else [answer]
-        return dict(zip(_plain_names(self._net.output_names), outputs, strict=True))
+        return dict(zip(_plain_names(self._net.output_names, "output"), outputs, strict=True))
 
     def _write(self, batch: int | None, path: Path) -> None:
         signature = [
@@ -85,7 +78,7 @@ class SavedModelOriginal:
 
     def __init__(self, model: Path) -> None:
         self._model = model
-        _check_operators(model)
+        check_operators(model, _SIGNATURE)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         with self._session.graph.as_default():
             try:
@@ -157,33 +150,12 @@ def _load_keras(model: Path) -> Any:  # Any: keras has no types
         ) from error
 
 
-def _check_operators(model: Path) -> None:
-    """Raise ModelFileError for a graph that would reach outside itself when it runs."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    try:
-        saved = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError) as error:
-        raise ModelFileError(
-            model, "its saved_model.pb is damaged, or cannot be read", "copy it again"
-        ) from error
-    for meta in saved.meta_graphs:
-        bodies = [function.node_def for function in meta.graph_def.library.function]
-        for node in (node for nodes in (meta.graph_def.node, *bodies) for node in nodes):
-            if node.op in _FOREIGN and not node.name.startswith(("Save", "save")):
-                raise ModelFileError(
-                    model,
-                    f"its node {node.name!r} ({node.op}) reaches outside the model",
-                    "save the model without it",
-                )
-
-
-def _plain_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Keras's names without TensorFlow's `:0`; `input_0`, ... where two would be equal."""
+def _plain_names(names: Sequence[str], stem: str) -> tuple[str, ...]:
+    """Keras's names without TensorFlow's `:0`; `stem_0`, ... where two would be equal."""
     plain = tuple(name.partition(":")[0] for name in names)
-    return (
-        plain if len(set(plain)) == len(plain) else tuple(f"input_{i}" for i in range(len(plain)))
-    )
+    if len(set(plain)) == len(plain):
+        return plain
+    return tuple(f"{stem}_{index}" for index in range(len(plain)))
 
 
 def _renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:

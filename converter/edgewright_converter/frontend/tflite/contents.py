@@ -33,7 +33,16 @@ class Contents:
             raise damaged("its constants are far larger than the file")
 
     def fold(self, index: int, array: Array) -> None:
-        """Says what a tensor holds that the file computes from constants."""
+        """Says what a tensor holds that the file computes from constants.
+
+        Raises Refusal where its shape is not the tensor's.
+        """
+        tensor = self._file.tensors[index]
+        if array.shape != tensor.sizes:
+            raise damaged(
+                f"tensor {index} {tensor.name!r} has the shape {tensor.sizes}, and holds "
+                f"{array.shape}"
+            )
         self._known[index] = array
 
     def stored(self, index: int) -> Array:

@@ -19,7 +19,34 @@ _FILE = "model.tflite"
 
 
 @dataclass(frozen=True, slots=True)
-class AiEdgeStatic(LayeredRecipe):
+class _AiEdgeRecipe(LayeredRecipe):
+    """The float file through ai-edge-quantizer."""
+
+    target = "tflite"
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        made = self.quantize(source, feed, folder)
+        plain = TfliteProbe(source.float_artifact.files[0][1])
+        return plain, TfliteProbe(made[0][1])
+
+    def leave_out(self, recipe: Any) -> None:  # Any: ai_edge_quantizer ships no types
+        """Have the library's `recipe` leave what stays in float alone."""
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer.qtyping import TFLOperationName
+
+        for name in self.kept_float:
+            recipe.add_quantization_config(
+                regex=f"(^|;){re.escape(name)};",  # An operator's scope is its outputs, each with ;
+                operation_name=TFLOperationName.ALL_SUPPORTED,
+                algorithm_key=AlgorithmName.NO_QUANTIZE,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AiEdgeStatic(_AiEdgeRecipe):
     """Static INT8 weights and activations; inputs and outputs stay float.
 
     The library's default is a moving average of the ranges; the true minimum and maximum gave
@@ -28,7 +55,6 @@ class AiEdgeStatic(LayeredRecipe):
     them, so that "read" would prove nothing.
     """
 
-    target = "tflite"
     reads_samples = True
 
     ranges: Method
@@ -80,12 +106,7 @@ class AiEdgeStatic(LayeredRecipe):
             recipe.add_quantization_config(
                 regex=_EVERYTHING, operation_name=edge, algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-        for name in self.kept_float:
-            recipe.add_quantization_config(
-                regex=f"(^|;){re.escape(name)};",  # An operator's scope is its outputs, each with ;
-                operation_name=TFLOperationName.ALL_SUPPORTED,
-                algorithm_key=AlgorithmName.NO_QUANTIZE,
-            )
+        self.leave_out(recipe)
         found = {
             name: {
                 "min": np.full((1, 1), low, np.float32),
@@ -95,17 +116,9 @@ class AiEdgeStatic(LayeredRecipe):
         }
         return ((_FILE, _quantize(model, recipe, found)),)
 
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        made = self.quantize(source, feed, folder)
-        plain = TfliteProbe(source.float_artifact.files[0][1])
-        return plain, TfliteProbe(made[0][1])
-
 
 @dataclass(frozen=True, slots=True)
-class AiEdgeWeights(LayeredRecipe):
+class AiEdgeWeights(_AiEdgeRecipe):
     """INT8 weights, per channel. `dynamic` also computes in int8, with ranges found while it
     runs; `weight only` computes in float.
 
@@ -113,7 +126,6 @@ class AiEdgeWeights(LayeredRecipe):
     recognizer 20.5 dB and 77 % of lines, where static INT8 has 9.3 dB and 39 %.
     """
 
-    target = "tflite"
     reads_samples = False
 
     compute: Literal["dynamic", "weight only"]
@@ -123,15 +135,9 @@ class AiEdgeWeights(LayeredRecipe):
         """For example `ai-edge-quantizer dynamic wi8`."""
         return f"ai-edge-quantizer {self.compute} wi8{self.layers_words()}"
 
-    @property
-    def precision(self) -> Precision:
-        """Integer weights, or partly."""
-        return "mixed" if self.kept_float else "int8"
-
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Quantize the weights of the float file."""
         from ai_edge_quantizer import recipe_manager
-        from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import TFLOperationName
 
         recipe = recipe_manager.RecipeManager()
@@ -139,21 +145,8 @@ class AiEdgeWeights(LayeredRecipe):
         if self.compute == "dynamic":
             add = recipe.add_dynamic_config
         add(regex=_EVERYTHING, operation_name=TFLOperationName.ALL_SUPPORTED, num_bits=8)
-        for name in self.kept_float:
-            recipe.add_quantization_config(
-                regex=f"(^|;){re.escape(name)};",
-                operation_name=TFLOperationName.ALL_SUPPORTED,
-                algorithm_key=AlgorithmName.NO_QUANTIZE,
-            )
+        self.leave_out(recipe)
         return ((_FILE, _quantize(source.float_artifact.files[0][1], recipe, None)),)
-
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        made = self.quantize(source, None, folder)
-        plain = TfliteProbe(source.float_artifact.files[0][1])
-        return plain, TfliteProbe(made[0][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +193,7 @@ class AiEdgeFp16(LibraryRecipe):
 
 def _quantize(
     model: bytes,
-    recipe: Any,  # Any: ai_edge_quantizer ships no types
+    recipe: Any,  # Any: as above
     ranges: Any,
 ) -> bytes:
     from ai_edge_quantizer import quantizer

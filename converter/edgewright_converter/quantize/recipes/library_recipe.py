@@ -97,6 +97,11 @@ class LayeredRecipe(LibraryRecipe):
     kept_layers: tuple[int, ...] = field(default=(), kw_only=True)
     """Which layers those are, by their places in the order of what they add to the error."""
 
+    @property
+    def precision(self) -> Precision:
+        """INT8, or partly."""
+        return "mixed" if self.kept_float else "int8"
+
     def keeping(self, ranked: Sequence[HurtLayer], places: Sequence[int]) -> Self:
         """The same with those layers of `ranked` in float."""
         nodes = dict.fromkeys(node for place in places for node in ranked[place].nodes)

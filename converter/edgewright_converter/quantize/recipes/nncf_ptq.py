@@ -1,5 +1,6 @@
 """INT8, mixed and FP16 for the `openvino` target by NNCF and OpenVINO itself."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +18,44 @@ _SMOOTHED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class NncfPostTraining(LayeredRecipe):
+class _NncfRecipe(LayeredRecipe):
+    """The float IR through NNCF."""
+
+    target = "openvino"
+
+    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
+        """What NNCF makes of it, as two files."""
+        return save_ir(self._quantized(source, feed, folder), folder)
+
+    def probes(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> tuple[Probe, Probe]:
+        """The float model and the quantized one."""
+        files = save_ir(self._quantized(source, feed, folder), folder, named=True)
+        for name, data in files:
+            (folder / name).write_bytes(data)
+        plain = OpenvinoProbe(source.float_artifact.write(folder / "plain"))
+        return plain, OpenvinoProbe(folder / files[0][0])
+
+    def library_errors(self) -> tuple[type[Exception], ...]:
+        """NNCF's own, too."""
+        return openvino_errors()
+
+    @abstractmethod
+    def _quantized(
+        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
+    ) -> Any:  # Any: openvino ships no types
+        """An openvino.Model."""
+
+
+@dataclass(frozen=True, slots=True)
+class NncfPostTraining(_NncfRecipe):
     """nncf.quantize. `mixed` has asymmetric activations; `performance` symmetric ones.
 
     Symmetric ones were 1.15 times as fast on EfficientNet-Lite0. Exact bias correction (slower)
     raised a digits model from 19.0 to 24.6 dB.
     """
 
-    target = "openvino"
     reads_samples = True
 
     preset: Literal["mixed", "performance"]
@@ -44,28 +75,9 @@ class NncfPostTraining(LayeredRecipe):
         """The same whatever the ranges and biases."""
         return replace(self, exact_bias_correction=False).name
 
-    @property
-    def precision(self) -> Precision:
-        """Integer weights and activations, or partly."""
-        return "mixed" if self.kept_float else "int8"
-
-    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
-        """Quantize the float IR."""
-        return save_ir(self._quantized(source, feed, folder), folder)
-
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        return _probes(self._quantized(source, feed, folder), source, folder)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """NNCF's own, too."""
-        return openvino_errors()
-
     def _quantized(
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> Any:  # Any: openvino ships no types
+    ) -> Any:  # Any: as above
         import nncf
 
         assert feed is not None
@@ -89,10 +101,9 @@ class NncfPostTraining(LayeredRecipe):
 
 
 @dataclass(frozen=True, slots=True)
-class NncfWeights(LayeredRecipe):
+class NncfWeights(_NncfRecipe):
     """nncf.compress_weights: weights in INT8, or INT4 in groups; arithmetic in float."""
 
-    target = "openvino"
     reads_samples = False
 
     mode: Literal["int8_asym", "int8_sym", "int4_sym"] = "int8_asym"
@@ -107,21 +118,9 @@ class NncfWeights(LayeredRecipe):
         """Integer weights, or partly, or of two widths."""
         return "int8" if self.mode.startswith("int8") and not self.kept_float else "mixed"
 
-    def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
-        """Compress the float IR."""
-        return save_ir(self._compressed(source, folder), folder)
-
-    def probes(
+    def _quantized(
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        return _probes(self._compressed(source, folder), source, folder)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """NNCF's own, too."""
-        return openvino_errors()
-
-    def _compressed(self, source: RecipeSource, folder: Path) -> Any:  # Any: as above
+    ) -> Any:  # Any: as above
         import nncf
 
         return nncf.compress_weights(
@@ -153,22 +152,10 @@ class OpenvinoFp16(LibraryRecipe):
         return save_ir(_read(source, folder), folder, compress_to_fp16=True)
 
 
-def _read(source: RecipeSource, folder: Path) -> Any:  # Any: openvino ships no types
+def _read(source: RecipeSource, folder: Path) -> Any:  # Any: as above
     import openvino
 
     return openvino.Core().read_model(source.float_artifact.write(folder / "float"))
-
-
-def _probes(
-    quantized: Any,  # Any: as above
-    source: RecipeSource,
-    folder: Path,
-) -> tuple[Probe, Probe]:
-    files = save_ir(quantized, folder, named=True)
-    for name, data in files:
-        (folder / name).write_bytes(data)
-    plain = OpenvinoProbe(source.float_artifact.write(folder / "plain"))
-    return plain, OpenvinoProbe(folder / files[0][0])
 
 
 def openvino_errors() -> tuple[type[Exception], ...]:

@@ -1,25 +1,22 @@
 """Static INT8 and mixed precision for the `onnx` target by ONNX Runtime's quantizer."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-from edgewright_manifests.variant import Precision
 
 from edgewright_converter.candidate import RecipeSource
 from edgewright_converter.quantize.calibration import CalibrationFeed
 from edgewright_converter.quantize.onnx_names import strip_names
-from edgewright_converter.quantize.onnx_qdq import Quantized, library_errors, quantize_qdq
+from edgewright_converter.quantize.onnx_qdq import Quantized, quantize_qdq
 from edgewright_converter.quantize.onnx_weights import compress_weights
-from edgewright_converter.quantize.probes import OnnxProbe, Probe
-from edgewright_converter.quantize.ranges import Method
-from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe
+from edgewright_converter.quantize.recipes.library_recipe import Files
+from edgewright_converter.quantize.recipes.qdq_recipe import QdqRecipe
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip")
 """Relu and Clip so that a convolution's range is the one after them."""
 
 
 @dataclass(frozen=True, slots=True)
-class OnnxruntimeStatic(LayeredRecipe):
+class OnnxruntimeStatic(QdqRecipe):
     """Static QDQ quantization, u8 activations and s8 weights.
 
     That pair, with Q/DQ also on outputs, is the only one that is fast on ONNX Runtime's CPU:
@@ -28,9 +25,7 @@ class OnnxruntimeStatic(LayeredRecipe):
     """
 
     target = "onnx"
-    reads_samples = True
 
-    ranges: Method
     per_channel: bool = True
     weighted_only: bool = False
     """Quantize operators with weights and leave the others in float. Magika, all operators
@@ -43,37 +38,17 @@ class OnnxruntimeStatic(LayeredRecipe):
         scope = ", operators with weights" if self.weighted_only else ""
         return f"onnxruntime static u8s8 {grain} {self.ranges}{scope}{self.layers_words()}"
 
-    @property
-    def kernels(self) -> str:
-        """The same whatever the ranges and biases."""
-        return replace(self, ranges="minmax").name
-
-    @property
-    def precision(self) -> Precision:
-        """Integer weights and activations, or partly."""
-        return "mixed" if self.kept_float else "int8"
-
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """The opset-17 form of the source in QDQ form."""
         made, _ = compress_weights(
-            self._quantized(source, feed, folder).data, kept_float=self.kept_float
+            self.quantized(source, feed, folder).data, kept_float=self.kept_float
         )
         return (("model.onnx", strip_names(made)),)
 
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        made = self._quantized(source, feed, folder)
-        return OnnxProbe(made.prepared), OnnxProbe(made.data)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """ONNX Runtime's own, too."""
-        return library_errors()
-
-    def _quantized(
+    def quantized(
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
     ) -> Quantized:
+        """u8s8; what comes behind the last weights stays float."""
         assert feed is not None
         return quantize_qdq(
             folder,

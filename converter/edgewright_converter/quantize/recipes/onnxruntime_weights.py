@@ -31,11 +31,6 @@ class OnnxWeights(LayeredRecipe):
         """For example `int8 weights per-channel, worst 4 layers float`."""
         return f"int8 weights per-channel{self.layers_words()}"
 
-    @property
-    def precision(self) -> Precision:
-        """Integer weights, or partly."""
-        return "mixed" if self.kept_float else "int8"
-
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """Store the weights as integers."""
         return ((_FILE, strip_names(self._compressed(source))),)

@@ -1,36 +1,31 @@
 """INT8 for the `tensorrt` target: QDQ as TensorRT wants it, by ONNX Runtime's quantizer."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from edgewright_manifests.variant import Precision
 from onnx import TensorProto, numpy_helper
 
 from edgewright_converter.candidate import RecipeSource
 from edgewright_converter.emit.tensorrt import with_build_recipe
 from edgewright_converter.errors import RecipeFailed
 from edgewright_converter.quantize.calibration import CalibrationFeed
-from edgewright_converter.quantize.onnx_qdq import Quantized, library_errors, quantize_qdq
-from edgewright_converter.quantize.probes import OnnxProbe, Probe
-from edgewright_converter.quantize.ranges import Method
-from edgewright_converter.quantize.recipes.library_recipe import Files, LayeredRecipe
+from edgewright_converter.quantize.onnx_qdq import Quantized, quantize_qdq
+from edgewright_converter.quantize.recipes.library_recipe import Files
+from edgewright_converter.quantize.recipes.qdq_recipe import QdqRecipe
 
 _OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add")
 """What TensorRT has INT8 kernels for, and the sums of residual blocks that it fuses with them."""
 
 
 @dataclass(frozen=True, slots=True)
-class TensorrtQdq(LayeredRecipe):
+class TensorrtQdq(QdqRecipe):
     """Symmetric s8 activations and per-channel s8 weights; zero points 0, biases in float.
 
     Q/DQ stand before inputs only: TensorRT moves them itself, and output pairs hinder fusions.
     """
 
     target = "tensorrt"
-    reads_samples = True
-
-    ranges: Method
 
     @property
     def name(self) -> str:
@@ -39,38 +34,18 @@ class TensorrtQdq(LayeredRecipe):
             f"tensorrt explicit qdq s8s8 symmetric per-channel {self.ranges}{self.layers_words()}"
         )
 
-    @property
-    def kernels(self) -> str:
-        """The same whatever the ranges and biases."""
-        return replace(self, ranges="minmax").name
-
-    @property
-    def precision(self) -> Precision:
-        """Integer weights and activations, or partly."""
-        return "mixed" if self.kept_float else "int8"
-
     def quantize(self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path) -> Files:
         """The opset-17 form of the source in explicit QDQ form."""
-        data = self._quantized(source, feed, folder).data
+        data = self.quantized(source, feed, folder).data
         problem = explicit_qdq_problem(data)
         if problem:
             raise RecipeFailed(self.name, problem)
         return with_build_recipe(data, int8=True)
 
-    def probes(
-        self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
-    ) -> tuple[Probe, Probe]:
-        """The float model and the quantized one."""
-        made = self._quantized(source, feed, folder)
-        return OnnxProbe(made.prepared), OnnxProbe(made.data)
-
-    def library_errors(self) -> tuple[type[Exception], ...]:
-        """ONNX Runtime's own, too."""
-        return library_errors()
-
-    def _quantized(
+    def quantized(
         self, source: RecipeSource, feed: CalibrationFeed | None, folder: Path
     ) -> Quantized:
+        """s8s8 without zero points."""
         assert feed is not None
         from onnxruntime.quantization import QuantType
 

@@ -27,23 +27,21 @@ class OnnxBinding:
                 name, "cpu", 0, array.dtype.type, list(array.shape), array.ctypes.data
             )
         self._errors = errors
-        self._memory = (inputs, outputs)
         # The methods beneath the wrappers, which cost a microsecond per call.
-        self._run: Any = session._sess.run_with_iobinding
-        self._binding: Any = binding._iobinding
-        self._session = session
+        self._held: tuple[Any, ...] | None = (  # Any: as above
+            session._sess.run_with_iobinding, binding._iobinding, session, inputs, outputs,
+        )  # fmt: skip  # what runs, then what lives as long
 
     def __call__(self) -> None:
         """Run. Raises InferenceFailed, also after `release`."""
-        run = self._run
-        if run is None:
+        held = self._held  # here, so that a release from elsewhere takes nothing from this run
+        if held is None:
             raise InferenceFailed("the model was unloaded")
         try:
-            run(self._binding, None)
+            held[0](held[1], None)
         except self._errors as error:
             raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
 
     def release(self) -> None:
         """Let go of model and memory."""
-        self._run = self._binding = self._session = None
-        self._memory = ({}, {})
+        self._held = None

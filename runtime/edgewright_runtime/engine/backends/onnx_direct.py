@@ -8,6 +8,7 @@ from edgewright_manifests.signature import TensorSpec
 
 from edgewright_runtime.engine.onnxruntime_c.session import CBinding, CSession
 from edgewright_runtime.engine.onnxruntime_c.values import Place, place_of
+from edgewright_runtime.engine.raw_inference import run_raw
 from edgewright_runtime.engine.raw_tensor import RawTensor
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ class DirectSession:
 
     def run(self, inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         """See `Session.run`; the outputs are the caller's own."""
-        from edgewright_runtime.engine.tensors import check_inputs, from_raw, to_raw
-
-        check_inputs(self.signature, inputs)
-        specs = self.signature.inputs
-        raw = {spec.name: to_raw(inputs[spec.name], spec.datatype) for spec in specs}
-        return {name: from_raw(tensor) for name, tensor in self.infer(raw).items()}
+        return run_raw(self.signature, self.infer, inputs)
 
     def bind(self, inputs: Mapping[str, RawTensor], outputs: Mapping[str, RawTensor]) -> CBinding:
         """See `BindsInPlace.bind`."""

@@ -45,12 +45,12 @@ def main() -> int:
         session = open_session(order.target, Path(order.path), threads=order.threads, wanted=wanted)
     except BackendUnavailable as error:
         failed = Failed("BackendUnavailable", error.reason, error.remedy)
-        wire.send(connection, failed)
+        wire.send(connection, wire.pack(failed))
         return 1
     except ModelRejected as error:
-        wire.send(connection, Failed("ModelRejected", error.problem))
+        wire.send(connection, wire.pack(Failed("ModelRejected", error.problem)))
         return 1
-    wire.send(connection, Ready(session.signature, session.placement))
+    wire.send(connection, wire.pack(Ready(session.signature, session.placement)))
     _answer(connection, raw_inference(session))
     return 0
 
@@ -63,10 +63,11 @@ def _answer(connection: socket.socket, infer: RawInference) -> None:
             return
         try:
             outputs = infer(view.read(message.inputs))
-        except RuntimeFault as error:
-            wire.send(connection, Failed(type(error).__name__, str(error)))
+            packet = wire.pack(Answered(room.lay(outputs)))
+        except (RuntimeFault, wire.PacketTooLarge) as error:
+            wire.send(connection, wire.pack(Failed(type(error).__name__, str(error))))
             continue
-        wire.send(connection, Answered(room.lay(outputs)), room.new_descriptor())
+        wire.send(connection, packet, room.new_descriptor())
 
 
 def _end_with_parent() -> None:

@@ -31,6 +31,7 @@ from edgewright_runtime.engine.isolation.wire import (
     View,
 )
 from edgewright_runtime.engine.providers import ANYWHERE, Wanted
+from edgewright_runtime.engine.raw_inference import run_raw
 from edgewright_runtime.engine.raw_tensor import RawTensor, check_raw_inputs
 from edgewright_runtime.errors import (
     BackendUnavailable,
@@ -96,6 +97,8 @@ class IsolatedSession:
             child = self._running()
             try:
                 answer = child.ask(inputs)
+            except wire.PacketTooLarge as error:
+                raise InvalidInput(f"inputs of strings: {error}") from error
             except (OSError, ValueError) as error:
                 raise InferenceFailed(self._crashed(child, error)) from error
         if isinstance(answer, Failed):
@@ -105,12 +108,7 @@ class IsolatedSession:
 
     def run(self, inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         """See `Session.run`."""
-        from edgewright_runtime.engine.tensors import check_inputs, from_raw, to_raw
-
-        check_inputs(self.signature, inputs)
-        specs = self.signature.inputs
-        raw = {spec.name: to_raw(inputs[spec.name], spec.datatype) for spec in specs}
-        return {name: from_raw(tensor) for name, tensor in self.infer(raw).items()}
+        return run_raw(self.signature, self.infer, inputs)
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -202,9 +200,11 @@ class _Child:
         ours.settimeout(HANG_S)
 
     def ask(self, inputs: Mapping[str, RawTensor]) -> dict[str, RawTensor] | Failed:
-        """Outputs. Raises OSError or ValueError when the process is gone or mad."""
+        """Outputs. Raises OSError or ValueError when the process is gone or mad, and
+        PacketTooLarge before it is asked."""
         laid = self._room.lay(inputs)
-        wire.send(self._connection, Call(laid), self._room.new_descriptor())
+        packet = wire.pack(Call(laid))
+        wire.send(self._connection, packet, self._room.new_descriptor())
         answer = wire.receive(self._connection, self._view)
         if isinstance(answer, Answered):
             return self._view.read(answer.outputs)

@@ -25,6 +25,10 @@ SUPPORTED = sys.platform.startswith("linux")
 """memfd and sequenced packets are Linux's."""
 
 
+class PacketTooLarge(Exception):
+    """A message that does not go into one packet; only strings make it so large."""
+
+
 class Order(msgspec.Struct, frozen=True):
     """What a child is to run: the arguments of `open_session`."""
 
@@ -164,9 +168,19 @@ def bytes_of(tensor: RawTensor) -> memoryview:
     return memoryview(tensor.data).cast("B")
 
 
-def send(connection: socket.socket, message: Message, descriptor: int | None = None) -> None:
-    """One packet. Raises OSError when the other side is gone."""
+def pack(message: Message) -> bytes:
+    """A message as one packet. Raises PacketTooLarge."""
     data = msgspec.msgpack.encode(message)
+    if len(data) > _PACKET_BYTES:
+        raise PacketTooLarge(
+            f"{len(data)} bytes are more than the {_PACKET_BYTES} that go to a model in a process "
+            "of its own; send fewer or shorter strings, or set isolation = 'none'"
+        )
+    return data
+
+
+def send(connection: socket.socket, data: bytes, descriptor: int | None = None) -> None:
+    """One packet. Raises OSError when the other side is gone."""
     if descriptor is None:
         connection.send(data)
     else:

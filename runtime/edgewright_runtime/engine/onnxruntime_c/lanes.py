@@ -12,7 +12,6 @@ from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 
 from edgewright_runtime.engine.onnxruntime_c.values import Place, place_of
 from edgewright_runtime.engine.raw_tensor import ELEMENT_BYTES, RawTensor
-from edgewright_runtime.errors import InferenceFailed
 
 MAX_BYTES = 64 << 10
 """Of all inputs and outputs together: above it the copy costs more than the values."""
@@ -46,62 +45,81 @@ class Lane:
         }
 
 
+class _BatchLanes:
+    """The lanes of one batch size: those that are free, and how many there are in all."""
+
+    def __init__(self) -> None:
+        self.free: deque[Lane] = deque()
+        self.made = 0
+
+
 class Lanes:
-    """The lanes of one session. Any thread may ask."""
+    """The lanes of one session, made when they are wanted. Any thread may ask."""
 
     def __init__(self, signature: ModelSignature, bind: Bind) -> None:
         self._signature = signature
         self._bind = bind
-        self._lanes: dict[int, deque[Lane]] = {}
+        self._rooms: dict[int, _BatchLanes] = {}
         self._usable = all(_only_batch_is_free(spec) for spec in _all(signature))
+        self._largest = _largest_batch(signature) if self._usable else 0
+        self._batched = [
+            spec.name for spec in signature.inputs if spec.shape and spec.shape[0] == DYNAMIC
+        ]
 
     def infer(self, inputs: Mapping[str, RawTensor]) -> dict[str, RawTensor] | None:
-        """Outputs by name for checked inputs; None where no lane serves them."""
+        """Outputs by name for checked inputs; None where no lane serves them.
+
+        Raises InferenceFailed, also where the outputs have another batch size than the inputs:
+        a run with values of its own tells which.
+        """
         if not self._usable:
             return None
         batch = self._batch(inputs)
-        lanes = self._lanes.get(batch)
-        if lanes is None:
-            lanes = self._open(batch)
+        room = self._rooms.get(batch)
+        if room is None:
+            room = self._open(batch)
         try:
-            lane = lanes.popleft()
+            lane = room.free.popleft()
         except IndexError:
-            return None
+            if room.made >= _MAX_LANES:
+                return None
+            room.made += 1
+            lane = Lane(self._signature, batch, self._bind)
         try:
             return lane(inputs)
-        except InferenceFailed:
-            # The outputs may have another batch size than the inputs; the caller's own run tells.
-            self._usable = False
-            return None
         finally:
-            lanes.append(lane)
+            room.free.append(lane)
 
     def close(self) -> None:
-        """Let go of all memory."""
+        """Let go of all memory, and serve nobody any more."""
         self._usable = False
-        self._lanes.clear()
+        self._rooms.clear()
 
     def _batch(self, inputs: Mapping[str, RawTensor]) -> int:
         """The first size of the inputs, or -1 where they do not agree."""
-        found = {
-            inputs[spec.name].shape[0]
-            for spec in self._signature.inputs
-            if spec.shape and spec.shape[0] == DYNAMIC
-        }
-        return found.pop() if len(found) == 1 else 1 if not found else -1
+        if not self._batched:
+            return 1
+        first = inputs[self._batched[0]].shape[0]
+        return first if all(inputs[name].shape[0] == first for name in self._batched) else -1
 
-    def _open(self, batch: int) -> "deque[Lane]":
-        lanes: deque[Lane] = deque()
-        fits = batch > 0 and len(self._lanes) < _MAX_SHAPES
-        if fits and sum(_nbytes(spec, batch) for spec in _all(self._signature)) <= MAX_BYTES:
-            lanes.extend(Lane(self._signature, batch, self._bind) for _ in range(_MAX_LANES))
-        elif not fits:
-            return lanes
-        return self._lanes.setdefault(batch, lanes)
+    def _open(self, batch: int) -> _BatchLanes:
+        room = _BatchLanes()
+        if not 0 < batch <= self._largest or len(self._rooms) >= _MAX_SHAPES:
+            room.made = _MAX_LANES
+            return room  # of none, and not remembered: callers choose how many sizes there are
+        return self._rooms.setdefault(batch, room)
 
 
 def _all(signature: ModelSignature) -> tuple[TensorSpec, ...]:
     return (*signature.inputs, *signature.outputs)
+
+
+def _largest_batch(signature: ModelSignature) -> int:
+    """Up to which all tensors together have no more than MAX_BYTES; 0 for none."""
+    one, two = (sum(_nbytes(spec, batch) for spec in _all(signature)) for batch in (1, 2))
+    if one > MAX_BYTES:
+        return 0
+    return 1 + (MAX_BYTES - one) // (two - one) if two > one else 1
 
 
 def _room(specs: Sequence[TensorSpec], batch: int) -> tuple[tuple[str, RawTensor, memoryview], ...]:

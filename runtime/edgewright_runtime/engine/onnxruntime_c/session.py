@@ -1,5 +1,6 @@
 """A loaded model on the CPU, called from any thread."""
 
+import contextlib
 import ctypes
 import time
 from collections import deque
@@ -55,6 +56,9 @@ class CSession:
         try:
             self.signature = _signature(self._api, self._session, path)
             _check_no_text(self.signature)
+        except CallFailed as error:
+            self._api.release("ReleaseSession", self._session)
+            raise ModelRejected(path, f"onnxruntime refuses it: {one_line(error)}") from error
         except (ModelRejected, LibraryMissing):
             self._api.release("ReleaseSession", self._session)
             raise
@@ -67,9 +71,15 @@ class CSession:
     def infer(self, inputs: Mapping[str, RawTensor]) -> dict[str, RawTensor]:
         """Outputs by name. Raises InvalidInput, InferenceFailed."""
         check_raw_inputs(self.signature, inputs)
-        answer = self._lanes.infer(inputs)
-        if answer is not None:
-            return answer
+        try:
+            found = self._lanes.infer(inputs)
+        except InferenceFailed:
+            found = self._infer_anew(inputs)  # raises again where it is the inputs' doing
+            self._lanes.close()
+        return self._infer_anew(inputs) if found is None else found
+
+    def _infer_anew(self, inputs: Mapping[str, RawTensor]) -> dict[str, RawTensor]:
+        """With values made for this request."""
         api, session = self._api, self._enter()
         given, found = self._given(), self._found()
         kept = []  # memory that the values point to
@@ -99,11 +109,11 @@ class CSession:
         self._enter()
         try:
             binding = CBinding(self, self._api, inputs, outputs)
+            self._bindings.add(binding)  # before closing may look for what to release
         except CallFailed as error:
             raise InferenceFailed(f"onnxruntime: {one_line(error)}") from error
         finally:
             self._leave()
-        self._bindings.add(binding)
         return binding
 
     def close(self) -> None:
@@ -116,6 +126,10 @@ class CSession:
             binding.release()
         if session:
             self._api.release("ReleaseSession", session)
+
+    def __del__(self) -> None:
+        if getattr(self, "_lanes", None) is not None:  # or it was never opened
+            self.close()
 
     def _enter(self) -> int:
         self._running.append(None)
@@ -173,9 +187,9 @@ class CBinding:
 
     def release(self) -> None:
         """Let go of the memory. Idempotent; not while it runs."""
-        values, self._values = self._values, []
-        for value in values:
-            self._api.release_value(value)
+        with contextlib.suppress(IndexError):
+            while True:  # one by one: whoever else releases meanwhile takes others
+                self._api.release_value(self._values.pop())
         self._kept.clear()
 
     __del__ = release

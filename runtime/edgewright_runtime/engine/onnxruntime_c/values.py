@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ctypes import c_char_p, c_int, c_int64, c_size_t, c_ssize_t, c_void_p
 from typing import Any, NamedTuple, cast
 
-from edgewright_manifests.signature import DYNAMIC, DataType, TensorSpec
+from edgewright_manifests.signature import DataType, TensorSpec
 
 from edgewright_runtime.engine.onnxruntime_c.library import Api, Pointer
 from edgewright_runtime.engine.raw_tensor import ELEMENT_BYTES, Buffer, RawTensor
@@ -99,19 +99,17 @@ def input_value(api: Api, tensor: RawTensor) -> tuple[int, object]:
 
 def read_value(api: Api, value: int, spec: TensorSpec) -> RawTensor:
     """A copy of what the library made for the output `spec`. Raises CallFailed."""
-    datatype, shape = spec.datatype, spec.shape
-    if DYNAMIC in shape:
-        described = Pointer()
-        api.call("GetTensorTypeAndShape", value, ctypes.byref(described))
-        try:
-            _, shape = type_and_shape(api, described)
-        finally:
-            api.release("ReleaseTensorTypeAndShapeInfo", described)
-    count = math.prod(shape)
+    # The shape is the value's own: the library does not hold a model to the one it declares.
+    described = Pointer()
+    api.call("GetTensorTypeAndShape", value, ctypes.byref(described))
+    try:
+        _, shape = type_and_shape(api, described)
+    finally:
+        api.release("ReleaseTensorTypeAndShapeInfo", described)
     data = Pointer()
     api.check(api.get_data(value, ctypes.byref(data)))
-    nbytes = count * ELEMENT_BYTES[datatype]
-    return RawTensor(datatype, shape, ctypes.string_at(data, nbytes) if nbytes else b"")
+    nbytes = math.prod(shape) * ELEMENT_BYTES[spec.datatype]
+    return RawTensor(spec.datatype, shape, ctypes.string_at(data, nbytes) if nbytes else b"")
 
 
 def type_and_shape(api: Api, described: Pointer) -> tuple[int, tuple[int, ...]]:

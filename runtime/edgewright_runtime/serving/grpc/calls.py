@@ -255,7 +255,7 @@ class Calls:
         """See `Host`."""
         missing = STREAM_WINDOW - stream.window
         if isinstance(stream.incoming, StreamedCall):
-            missing -= len(stream.incoming.backlog)
+            missing -= stream.incoming.waiting_bytes
         if missing >= STREAM_WINDOW // 2:
             stream.window += missing
             self._credit(stream.identifier, missing)

@@ -8,18 +8,17 @@ from typing import Any
 from edgewright_manifests.signature import DataType, ModelSignature
 
 from edgewright_runtime.engine.elements import pack_numbers
-from edgewright_runtime.engine.raw_tensor import DATATYPES, ELEMENT_BYTES, Buffer, RawTensor
+from edgewright_runtime.engine.raw_tensor import DATATYPES, Buffer, RawTensor
 from edgewright_runtime.errors import InvalidInput
 from edgewright_runtime.serving.grpc import wire
 from edgewright_runtime.serving.grpc.messages import Message, MessageClass
 from edgewright_runtime.serving.grpc.wire import split_raw_contents
 from edgewright_runtime.serving.inference.binary_tensors import read_binary_tensor
+from edgewright_runtime.serving.inference.inputs import check_shape, read_shared
 from edgewright_runtime.serving.inference.outputs import WantedOutput, find_output, read_wanted
-from edgewright_runtime.serving.inference.shared_memory import SharedMemory, read_place
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from edgewright_runtime.serving.request_options import PLAIN, RequestOptions, read_options
 
-_MAX_RANK = 32
-_MAX_COUNT = 1 << 40
 _SPLIT_BYTES = 16 << 10
 """From here on tensors are taken from the message where they lie, without protobuf's copies."""
 _CONTENTS: Mapping[DataType, str] = {
@@ -102,13 +101,13 @@ def read_inputs(
             raise InvalidInput(f"input '{name}' is given twice")
         if datatype not in DATATYPES:
             raise InvalidInput(f"input '{name}': datatype must be one of {', '.join(DATATYPES)}")
-        _check_shape(name, shape)
+        check_shape(name, shape)
         parameters = read_parameters(entry) if entry.parameters else {}
         has_contents = entry.HasField("contents")
         if "shared_memory_region" in parameters:
             if has_contents:
                 raise InvalidInput(f"input '{name}' is both in shared memory and in the request")
-            inputs[name] = _read_shared(name, datatype, shape, parameters, memory)
+            inputs[name] = read_shared(name, datatype, shape, parameters, memory)
         elif not raw:
             inputs[name] = _read_contents(name, datatype, shape, entry)
         elif has_contents:
@@ -161,37 +160,6 @@ def _unequal(count: int) -> InvalidInput:
     return InvalidInput(
         f"there must be one raw_input_contents for each input that is in none else, not {count}"
     )
-
-
-def _check_shape(name: str, shape: tuple[int, ...]) -> None:
-    if (
-        len(shape) > _MAX_RANK
-        or any(not 0 <= size <= _MAX_COUNT for size in shape)
-        or math.prod(shape) > _MAX_COUNT
-    ):
-        raise InvalidInput(f"input '{name}': shape must be an array of sizes")
-
-
-def _read_shared(
-    name: str,
-    datatype: DataType,
-    shape: tuple[int, ...],
-    parameters: Parameters,
-    memory: SharedMemory,
-) -> RawTensor:
-    place = read_place(parameters, f"input '{name}'")
-    if place is None:
-        raise InvalidInput(f"input '{name}': 'shared_memory_region' must be a name")
-    if datatype != "BYTES":
-        # Told before anything is read: a place may be as large as the caller's memory.
-        expected = math.prod(shape) * ELEMENT_BYTES[datatype]
-        if place.size_bytes != expected:
-            memory.check(place)
-            raise InvalidInput(
-                f"input '{name}' has {place.size_bytes} bytes in shared memory, {datatype} "
-                f"{list(shape)} needs {expected}"
-            )
-    return read_binary_tensor(name, datatype, shape, memory.read(place))
 
 
 def _read_contents(

@@ -85,7 +85,7 @@ class InferenceCalls:
             if served is None:
                 self._repository.model(described.model)  # that it is unknown matters more
             else:
-                served.invalid += 1
+                served.note_invalid()
             raise
         request = InferRequest(described, message.id, inputs)
         self._templates.keep(request, data, len(raw))
@@ -121,7 +121,7 @@ class InferenceCalls:
         try:
             wanted = wanted_outputs(described, active.signature, self._memory)
         except InvalidInput:
-            model.invalid += 1
+            model.note_invalid()
             raise
         input_s = time.perf_counter() - started
 

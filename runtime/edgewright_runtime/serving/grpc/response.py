@@ -48,7 +48,7 @@ class ResponseWriter:
                 tensor = classify(spec.name, tensor, classes)
             data = tensor.data if tensor.elements is None else write_binary_tensor(tensor)
             size = data.nbytes if isinstance(data, memoryview) else len(data)
-            key += (spec.name, tensor.shape, classes)
+            key += (spec.name, tensor.datatype, tensor.shape, classes)
             if place is not None:
                 self._memory.write(place, data)
                 tail.append(_FIELD_HEADS[0])

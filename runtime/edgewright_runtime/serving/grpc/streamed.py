@@ -1,6 +1,6 @@
 """The messages of a call of many, both ways: no more of them at a time than can be held."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from edgewright_runtime.engine.raw_tensor import Buffer
@@ -17,6 +17,7 @@ IN_FLIGHT = 32
 client, by HTTP/2's flow control. Fewer than a model's queue: one caller does not fill it."""
 _UNSENT_BYTES = 4 << 20
 """Replies that the client does not read, from which on nothing more is taken."""
+_NOTHING = memoryview(b"")
 
 
 class Host(Protocol):
@@ -42,8 +43,10 @@ class StreamedCall:
         self._host = host
         self._sender = sender
         self._limit_bytes = limit_bytes
-        self.backlog = b""
+        self._front = _NOTHING
         """Bytes that came and have to wait."""
+        self._behind = bytearray()
+        """Those after them; none is copied again for each message that is taken from the front."""
         self._in_flight = 0
         self._held_bytes = 0
         self._is_ended = False
@@ -53,10 +56,10 @@ class StreamedCall:
 
     def feed(self, piece: memoryview) -> None:
         """Bytes of the call."""
-        if self.backlog:
-            self.backlog += bytes(piece)
+        if self.waiting_bytes:
+            self._behind += piece
         else:
-            self._working(lambda: self._parse(piece))
+            self._front = memoryview(bytes(self._taken(piece)))
 
     def end(self) -> None:
         """The client has sent all."""
@@ -65,7 +68,7 @@ class StreamedCall:
 
     def stop(self, error: RuntimeFault) -> None:
         """Take nothing more: answer what was taken, then end the call with `error`."""
-        self.backlog = b""
+        self._front, self._behind = _NOTHING, bytearray()
         self._is_ended = False
         self.exchange.end(error)
 
@@ -73,11 +76,13 @@ class StreamedCall:
         """See `Incoming`."""
         if self._is_working or self._stream.answered:
             return
-        if self.backlog and not self._is_full:
-            backlog, self.backlog = memoryview(self.backlog), b""
-            self._working(lambda: self._parse(backlog))
+        if self.waiting_bytes and not self._is_full:
+            while self.waiting_bytes and not self._is_full and not self._stream.answered:
+                if not self._front:
+                    self._front, self._behind = memoryview(self._behind), bytearray()
+                self._front = self._taken(self._front)
             self._host.replenish(self._stream)
-        if self._is_ended and not self.backlog and not self._stream.answered:
+        if self._is_ended and not self.waiting_bytes and not self._stream.answered:
             self._is_ended = False
             if self._stream.message is not None:
                 self.close(cut_off())
@@ -87,9 +92,14 @@ class StreamedCall:
     def forget(self) -> None:
         """See `Incoming`."""
         self.exchange.forget()
-        self.backlog = b""
+        self._front, self._behind = _NOTHING, bytearray()
         held, self._held_bytes = self._held_bytes, 0
         self._host.hold(-held)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of what came and is not taken yet."""
+        return len(self._front) + len(self._behind)
 
     # What the application calls.
 
@@ -137,33 +147,33 @@ class StreamedCall:
             or self._stream.unsent_bytes > _UNSENT_BYTES
         )
 
-    def _working(self, work: Callable[[], None]) -> None:
+    def _taken(self, data: memoryview) -> memoryview:
+        """Take what there is room for; give the rest."""
         self._is_working = True
         try:
-            work()
+            return self._parse(data)
         except GrpcRefused as error:
             self.close(error)
+            return _NOTHING
         finally:
             self._is_working = False
 
-    def _parse(self, data: memoryview) -> None:
+    def _parse(self, data: memoryview) -> memoryview:
         stream = self._stream
         while not stream.answered:
             message = stream.message
             if message is None:
-                if not len(data):
-                    return
-                if self._is_full:
-                    self.backlog = bytes(data)
-                    return
+                if not data or self._is_full:
+                    return data
                 message = stream.message = IncomingMessage(self._limit_bytes)
             before = message.size
             data = data[message.take(data) :]
             self._hold(message.size - before)
             if not message.is_complete:
-                return
+                return _NOTHING
             stream.message = None
             self._deliver(message)
+        return _NOTHING
 
     def _hold(self, size_bytes: int) -> None:
         if size_bytes:

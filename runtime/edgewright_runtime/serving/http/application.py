@@ -195,19 +195,19 @@ class OpenInference:
         body: bytes | None = None,
     ) -> None:
         """Run a model on `body`, which is the request's own unless it came packed."""
+        model, active = self._serving(name, version)
         if body is None:
             body = request.body
             if b"content-encoding" in request.headers:
                 run = functools.partial(self._run, name, version, parse, write, request, answer)
                 self._unpack(request, run, answer)
                 return
-        model, active = self._serving(name, version)
         started = time.perf_counter()
         try:
             header = request.headers.get(b"inference-header-content-length")
             wanted = parse(body, header, active.signature)
         except InvalidInput:
-            model.invalid += 1
+            model.note_invalid()
             raise
         input_s = time.perf_counter() - started
 

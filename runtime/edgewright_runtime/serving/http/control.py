@@ -17,7 +17,7 @@ from edgewright_runtime.serving.http.messages import (
     error_reply,
     json_reply,
 )
-from edgewright_runtime.serving.http.routes import Route, get, post
+from edgewright_runtime.serving.http.routes import Route, get, only, post
 from edgewright_runtime.serving.inference.extensions import Extensions
 from edgewright_runtime.serving.inference.shared_memory import byte_count
 from edgewright_runtime.serving.inference.statistics import statistics
@@ -155,7 +155,8 @@ class ControlPaths:
         return parse_document(body) if body else {}
 
     def _later(self, method: bytes, act: Callable[[Document], Coroutine[Any, Any, None]]) -> Route:
-        """A route whose reply waits for what takes time."""
+        """A route for POST whose reply waits for what takes time."""
+        only(method, b"POST")
 
         def begin(request: Request, answer: Answer) -> None:
             task = asyncio.get_running_loop().create_task(
@@ -164,7 +165,6 @@ class ControlPaths:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        post(method, lambda _: empty_reply())  # for its check of the method
         return begin
 
 

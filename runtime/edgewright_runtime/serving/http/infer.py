@@ -19,15 +19,13 @@ from edgewright_runtime.serving.inference.binary_tensors import (
     write_binary_tensor,
 )
 from edgewright_runtime.serving.inference.classification import classify
+from edgewright_runtime.serving.inference.inputs import check_shape, no_shape, read_shared
 from edgewright_runtime.serving.inference.outputs import WantedOutput, find_output, read_wanted
-from edgewright_runtime.serving.inference.shared_memory import SharedMemory, read_place
+from edgewright_runtime.serving.inference.shared_memory import SharedMemory
 from edgewright_runtime.serving.request_options import PLAIN, RequestOptions, read_options
 
 # Any: parsed JSON of unknown shape, which this module checks.
 Parameters = Mapping[str, Any]
-
-_MAX_RANK = 32
-_MAX_COUNT = 1 << 40
 
 
 @dataclass(slots=True)  # not frozen, which costs a microsecond for each
@@ -70,7 +68,7 @@ def parse_infer(
         size = _size(header_length, len(body))
         if size == 0:
             return _raw_request(view, signature)
-        known = surroundings.heads.find(body[:size], len(body) - size, signature)
+        known = surroundings.heads.find(body, size, signature)
         if known is not None:
             return InferRequest(known.read(view, size), None, known.outputs, known.options, known)
         document, binary = parse_document(view[:size]), view[size:]
@@ -207,7 +205,7 @@ def _read_inputs(
         if "shared_memory_region" in parameters:
             if size is not None or "data" in entry:
                 raise InvalidInput(f"input '{name}' is both in shared memory and in the request")
-            inputs[name] = _read_shared(name, datatype, shape, parameters, memory)
+            inputs[name] = read_shared(name, datatype, shape, parameters, memory)
             continue
         if size is None:
             if "data" not in entry:
@@ -231,28 +229,6 @@ def _read_inputs(
     return inputs, sizes
 
 
-def _read_shared(
-    name: str,
-    datatype: DataType,
-    shape: tuple[int, ...],
-    parameters: Parameters,
-    memory: SharedMemory,
-) -> RawTensor:
-    place = read_place(parameters, f"input '{name}'")
-    if place is None:
-        raise InvalidInput(f"input '{name}': 'shared_memory_region' must be a name")
-    if datatype != "BYTES":
-        # Told before anything is read: a place may be as large as the caller's memory.
-        expected = math.prod(shape) * ELEMENT_BYTES[datatype]
-        if place.size_bytes != expected:
-            memory.check(place)
-            raise InvalidInput(
-                f"input '{name}' has {place.size_bytes} bytes in shared memory, {datatype} "
-                f"{list(shape)} needs {expected}"
-            )
-    return read_binary_tensor(name, datatype, shape, memory.read(place))
-
-
 def _name(entry: Any, what: str) -> str:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise InvalidInput(f"{what} must be an object with a 'name'")
@@ -268,14 +244,9 @@ def _datatype(name: str, entry: Mapping[str, Any]) -> DataType:
 
 def _shape(name: str, entry: Mapping[str, Any]) -> tuple[int, ...]:
     shape = entry.get("shape")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > _MAX_RANK
-        or not all(type(size) is int and size >= 0 for size in shape)
-        or math.prod(shape) > _MAX_COUNT
-        or any(size > _MAX_COUNT for size in shape)
-    ):
-        raise InvalidInput(f"input '{name}': shape must be an array of sizes")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise no_shape(name)
+    check_shape(name, shape)
     return tuple(shape)
 
 

@@ -68,12 +68,12 @@ class KnownHeads:
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
 
-    def find(self, head: bytes, binary_bytes: int, signature: ModelSignature) -> KnownHead | None:
-        """The head of these bytes for this model, when as much follows as it says."""
-        known = self._heads.get(head)
-        if known is None or known.signature is not signature or known.binary_bytes != binary_bytes:
+    def find(self, body: bytes, size: int, signature: ModelSignature) -> KnownHead | None:
+        """The head that `body` begins with, for this model, when as much follows as it says."""
+        known = self._heads.get(body[:size]) if size <= _LONGEST else None
+        if known is None or known.signature is not signature:
             return None
-        return known
+        return known if known.binary_bytes == len(body) - size else None
 
     def keep(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgewright_runtime.device.facts import memory_used_bytes, temperature_c
 from edgewright_runtime.engine.artifact import misplaced
 from edgewright_runtime.serving.figures import BOUNDS_S, Latencies
+from edgewright_runtime.serving.models.shadow import Shadow
 from edgewright_runtime.serving.repository import Repository
 from edgewright_runtime.serving.served_model import ServedModel
 
@@ -92,6 +93,24 @@ def metrics_text(repository: Repository) -> bytes:
             "Requests that a shadow compared, dropped because it was busy, or failed.",
         ),
         *(line for model in models for line in _shadows(model)),
+        *_family(
+            "edgewright_shadow_largest_error", "gauge", "Largest difference of any output element."
+        ),
+        *(
+            f"edgewright_shadow_largest_error{_shadow_labels(model.name, shadow)} "
+            f"{shadow.disagreement.largest_error:g}"
+            for model in models
+            if (shadow := model.shadow) is not None
+        ),
+        *_family(
+            "edgewright_shadow_snr_db", "gauge", "Signal to noise ratio of all outputs compared."
+        ),
+        *(
+            f"edgewright_shadow_snr_db{_shadow_labels(model.name, shadow)} {snr_db:g}"
+            for model in models
+            if (shadow := model.shadow) is not None
+            and (snr_db := shadow.disagreement.snr_db) is not None
+        ),
         *_machine(),
     ]
     return ("\n".join(lines) + "\n").encode("utf-8")
@@ -145,7 +164,7 @@ def _shadows(model: ServedModel) -> Iterable[str]:
     shadow = model.shadow
     if shadow is None:
         return
-    found, labels = shadow.disagreement, {"model": model.name, "generation": shadow.generation.name}
+    found = shadow.disagreement
     outcomes = {
         "compared": found.compared,
         "same_top1": found.same_top1,
@@ -153,14 +172,12 @@ def _shadows(model: ServedModel) -> Iterable[str]:
         "dropped": shadow.dropped,
     }
     for outcome, count in outcomes.items():
-        yield f"edgewright_shadow_requests_total{_labels(**labels, outcome=outcome)} {count}"
-    name = "edgewright_shadow_largest_error"
-    yield from _family(name, "gauge", "Largest difference of any output element.")
-    yield f"{name}{_labels(**labels)} {found.largest_error:g}"
-    if found.snr_db is not None:
-        name = "edgewright_shadow_snr_db"
-        yield from _family(name, "gauge", "Signal to noise ratio of all outputs compared.")
-        yield f"{name}{_labels(**labels)} {found.snr_db:g}"
+        labels = _shadow_labels(model.name, shadow, outcome=outcome)
+        yield f"edgewright_shadow_requests_total{labels} {count}"
+
+
+def _shadow_labels(model: str, shadow: Shadow, **others: str) -> str:
+    return _labels(model=model, generation=shadow.generation.name, **others)
 
 
 def _machine() -> Iterable[str]:

@@ -3,7 +3,8 @@
 A span for each traced request at its door, and below it one for the queue and one for the engine,
 made when the request is over from the times that are measured anyway: what is not traced
 costs nothing. A caller's `traceparent` (W3C Trace Context) decides for itself and is the parent;
-of the others one in `trace_rate` is traced (`TraceSettings`, which clients may change).
+of the others one in `trace_rate` is traced (`TraceSettings`, which clients may change), and
+with a rate of 0 none at all.
 """
 
 import logging
@@ -87,13 +88,14 @@ class Tracing:
         read.
         """
         settings = self._settings.shown(model)
-        if settings["trace_level"] == ["OFF"]:
+        rate = int(settings["trace_rate"])
+        if settings["trace_level"] == ["OFF"] or not rate:
             return None
         parent = _PARENT.fullmatch(traceparent) if traceparent else None
         if parent is not None:
             if not int(parent[3], 16) & _SAMPLED:
                 return None
-        elif random.random() * int(settings["trace_rate"]) >= 1:  # noqa: S311  # a sample
+        elif random.random() * rate >= 1:  # noqa: S311  # a sample
             return None
         context = None if parent is None else _context(parent)
         attributes = {"edgewright.door": door, "edgewright.model": model}

@@ -7,7 +7,6 @@ from edgewright_manifests.signature import DYNAMIC, ModelSignature, TensorSpec
 from edgewright_runtime.engine.raw_tensor import RawTensor, example_raw_inputs
 from edgewright_runtime.errors import InferenceFailed, InvalidInput
 from edgewright_runtime.local_protocol import (
-    MAX_RANK,
     MAX_REGION_BYTES,
     Infer,
     Inline,
@@ -20,6 +19,7 @@ from edgewright_runtime.serving.inference.binary_tensors import (
     read_binary_tensor,
     write_binary_tensor,
 )
+from edgewright_runtime.serving.inference.inputs import check_shape
 from edgewright_runtime.serving.repository import Repository
 from edgewright_runtime.serving.request_options import RequestOptions, read_options
 
@@ -103,10 +103,7 @@ def _read(described: Sequence[Inline], tensors: memoryview) -> dict[str, RawTens
         data = tensors[position : position + max(each.size_bytes, 0)]
         if len(data) != each.size_bytes or each.name in inputs:
             raise InvalidInput(f"input '{each.name}' comes twice, or has less than it says")
-        if len(each.shape) > MAX_RANK or any(
-            not 0 <= size <= MAX_REGION_BYTES for size in each.shape
-        ):
-            raise InvalidInput(f"input '{each.name}': {list(each.shape)} is no shape")
+        check_shape(each.name, each.shape)
         inputs[each.name] = read_binary_tensor(each.name, each.datatype, each.shape, data)
         position += each.size_bytes
     if position != len(tensors):

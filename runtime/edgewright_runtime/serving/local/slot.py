@@ -13,7 +13,7 @@ from edgewright_runtime.engine.binding import OutputsDiffer, Run, bind, store
 from edgewright_runtime.engine.describing import names
 from edgewright_runtime.engine.elements import truth_bytes
 from edgewright_runtime.engine.raw_tensor import RawTensor, check_raw_inputs
-from edgewright_runtime.errors import InferenceFailed, InvalidInput, RuntimeFault
+from edgewright_runtime.errors import InferenceFailed, InvalidInput, LocalFault, RuntimeFault
 from edgewright_runtime.local_protocol import (
     MESSAGE_OFFSET,
     SIZES_OFFSET,
@@ -27,6 +27,7 @@ from edgewright_runtime.local_protocol import (
 )
 from edgewright_runtime.serving.generation import Attempt, LoadedGeneration, attempt
 from edgewright_runtime.serving.repository import Repository
+from edgewright_runtime.serving.request_options import read_timeout_s
 
 _STAGED: frozenset[DataType] = frozenset({"BOOL", "INT32", "INT64"})
 """Copied, never bound. Engines check indices (INT32, INT64) and then use them, and take any
@@ -48,12 +49,14 @@ class LocalSlot:
         timeout_s: float,
         client: Hashable = None,
     ) -> None:
-        """Raises ModelUnknown, InvalidInput when the tensors are not the model's."""
+        """Raises ModelUnknown; InvalidInput when the tensors are not the model's, or the time-out
+        is none.
+        """
         self._repository = repository
         self._model = document.model
         self._memory = memory
         self._client = client
-        self._deadline_s = document.timeout_us / 1e6 or timeout_s
+        self._deadline_s = read_timeout_s(document.timeout_us) or timeout_s
         self._inputs = _views(memory, document.inputs)
         self._outputs = _views(memory, document.outputs)
         self._stages_inputs = any(each.datatype in _STAGED for each in document.inputs)
@@ -73,12 +76,17 @@ class LocalSlot:
         self._answer: Callable[[], object] = _nothing
 
     def run(self, answer: Callable[[], object]) -> None:
-        """One inference; the status is written before `answer` is called. Never raises ours."""
+        """One inference; the status is written before `answer` is called.
+
+        Raises only what `answer` raises: LocalFault, when the client does not take it.
+        """
         self._answer = answer
         try:
             self._repository.model(self._model).answer(
                 self._work, deadline_s=self._deadline_s, done=self._finish, client=self._client
             )
+        except LocalFault:
+            raise  # of `answer`, which is not tried again
         except RuntimeFault as error:
             self._fail(error)
             answer()

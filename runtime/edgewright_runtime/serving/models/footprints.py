@@ -49,9 +49,10 @@ class Footprints:
         size = size_bytes(artifact)
         return Footprint(size * _GUESS, size, size / (100 << 20), measured=False)
 
-    def note(self, artifact: Artifact, footprint: Footprint) -> None:
-        """Remember it: the most that any load took, since pages that were free hide growth."""
-        key = content_key(artifact)
+    def note(self, key: str, footprint: Footprint) -> None:
+        """Remember it by its `content_key`: the most that any load of it took, since pages that
+        were free hide growth.
+        """
         before = self._found.pop(key, footprint)
         self._found[key] = Footprint(
             max(before.peak_bytes, footprint.peak_bytes),

@@ -30,8 +30,9 @@ async def open_measured(
     """Loaded and warm. Raises what `load_generation` raises."""
     started = time.monotonic()
 
-    def open_it() -> tuple[LoadedGeneration, Growth]:
-        key = (content_key(artifact), threads, settings)
+    def open_it() -> tuple[LoadedGeneration, Growth, str]:
+        content = content_key(artifact)
+        key = (content, threads, settings)
         with measured() as growth:
             loaded = load_generation(
                 name,
@@ -41,9 +42,9 @@ async def open_measured(
                 remembered=lambda measure: footprints.plans.plan(key, measure),
             )
             give_back_memory()  # what only loading needed
-        return loaded, growth
+        return loaded, growth, content
 
-    generation, growth = await loader.run(
+    generation, growth, content = await loader.run(
         open_it, starts_threads=threads > 1 or artifact.target != "onnx"
     )
     load_s = time.monotonic() - started
@@ -51,7 +52,7 @@ async def open_measured(
         # Pages that were free before are no growth; less than its weights it never takes.
         kept = max(growth.kept, size_bytes(artifact))
         found = Footprint(max(growth.peak, kept), kept, load_s)
-        await loader.run(lambda: footprints.note(artifact, found))
+        await loader.run(lambda: footprints.note(content, found))
         generation.kept_bytes = kept
     _log.info(
         "generation loaded model=%s generation=%s variant=%s placement=%s seconds=%.2f "

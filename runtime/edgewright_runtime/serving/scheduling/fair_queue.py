@@ -91,7 +91,7 @@ class FairQueue(Generic[T]):
         """Whom the newcomer may displace when there is no room.
 
         The last come of the client with the most waiting: of a less urgent level, or of the same
-        one where that client has at least two more than the newcomer's would have.
+        one where that client has at least two more waiting than the newcomer's.
         """
         for level in reversed(self._order):
             turns = self._levels[level]

@@ -8,6 +8,8 @@ condition of Compress.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -137,8 +139,12 @@ def _with_batch(emission: Emission, coordinates: Tensor, batch_axes: int) -> Ten
     return joined(emission, [front, coordinates], len(sizes) - 1)
 
 
-def joined(emission: Emission, parts: list[Tensor], axis: int) -> Tensor:
-    """Tensors one after the other along an axis."""
+def joined(emission: Emission, parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Tensors one after the other along an axis; constants beforehand."""
+    data = [emission.builder.data(part) for part in parts]
+    known = [array for array in data if array is not None]
+    if len(known) == len(parts):
+        return emission.builder.constant(np.concatenate(known, axis=axis))
     options = schema.ConcatenationOptionsT()
     options.axis = axis
     type_ = parts[0].type.sized({axis: sum(part.type.sample[axis] for part in parts)})

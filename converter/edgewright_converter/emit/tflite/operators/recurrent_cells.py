@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewright_converter.emit.tflite.builder import Tensor
 from edgewright_converter.emit.tflite.emission import Emission
+from edgewright_converter.emit.tflite.operators.gathering import joined
 
 _Op = schema.BuiltinOperator
 CURVES = {"Sigmoid": _Op.LOGISTIC, "Tanh": _Op.TANH, "Relu": _Op.RELU}
@@ -46,7 +47,7 @@ class Rules:
     reset_after: bool
 
 
-class Cell:
+class Cell(ABC):
     """What the three kinds have in common."""
 
     def __init__(self, emission: Emission, weights: Weights, rules: Rules) -> None:
@@ -57,9 +58,9 @@ class Cell:
         self.both = joined(emission, [weights.input, weights.recurrent], 1)
         self.bias = added(emission, weights.input_bias, weights.recurrent_bias)
 
+    @abstractmethod
     def step(self, x: Tensor, state: State) -> State:
         """The state after x [batch, inputs]."""
-        raise NotImplementedError
 
     def gates(self, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Input and state by their weights, with both biases."""
@@ -174,18 +175,6 @@ def dense(emission: Emission, tensor: Tensor, weights: Tensor, bias: Tensor) -> 
     options.keepNumDims = True
     type_ = tensor.type.sized({1: weights.type.sample[0]})
     return emission.operator(_Op.FULLY_CONNECTED, [tensor, weights, bias], type_, options)
-
-
-def joined(emission: Emission, parts: Sequence[Tensor], axis: int) -> Tensor:
-    """Tensors one after the other along an axis; constants beforehand."""
-    data = [emission.builder.data(part) for part in parts]
-    known = [array for array in data if array is not None]
-    if len(known) == len(parts):
-        return emission.builder.constant(np.concatenate(known, axis=axis))
-    options = schema.ConcatenationOptionsT()
-    options.axis = axis
-    type_ = parts[0].type.sized({axis: sum(part.type.sample[axis] for part in parts)})
-    return emission.operator(_Op.CONCATENATION, parts, type_, options)
 
 
 def added(emission: Emission, left: Tensor, right: Tensor) -> Tensor:

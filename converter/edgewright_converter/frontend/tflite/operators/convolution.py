@@ -119,6 +119,8 @@ def transpose_conv(call: Call) -> None:
         call.refuse(f"its weights {sizes} are none for {channels} channels")
     shape = call.constant(0)
     wanted = list(call.result().shape[1:3]) if shape is None else call.integers(0, "size")[1:3]
+    if len(wanted) != 2:
+        call.refuse("the shape that it makes is none of an image")
     begins, ends, extra = [], [], []
     strides = (options.stride_h, options.stride_w)
     for before, after, width, stride in zip(spatial, wanted, sizes[1:3], strides, strict=True):

@@ -41,6 +41,7 @@ def lstm(call: Call) -> None:
     inputs = [_matrix(call, place) for place in range(1, 5)]
     recurrent = [_matrix(call, place) for place in range(5, 9)]
     units = recurrent[0].shape[0]
+    _check_sizes(call, inputs, recurrent)
     biases = [_vector(call, place, units) for place in range(12, 16)]
     weights = [np.concatenate([parts[gate] for gate in _GATES]) for parts in (inputs, recurrent)]
     bias = np.concatenate([*(biases[gate] for gate in _GATES), np.zeros(4 * units, np.float32)])
@@ -61,6 +62,7 @@ def rnn(call: Call) -> None:
         call.refuse(f"its activation {options.fused_activation_function} is not known")
     weights, recurrent = _matrix(call, 1), _matrix(call, 2)
     units = recurrent.shape[0]
+    _check_sizes(call, [weights], [recurrent])
     bias = np.concatenate([_vector(call, 3, units), np.zeros(units, np.float32)])
     given = [call.composer.constant(array[np.newaxis]) for array in (weights, recurrent, bias)]
     activations = [names[options.fused_activation_function]]
@@ -93,6 +95,14 @@ def _matrix(call: Call, position: int) -> Array:
     if array.ndim != 2 or array.dtype != np.float32:
         call.refuse("its weights are no matrices of real numbers")
     return array
+
+
+def _check_sizes(call: Call, inputs: Sequence[Array], recurrent: Sequence[Array]) -> None:
+    """Every gate's weights are [units, inputs] and [units, units]."""
+    units = recurrent[0].shape[0]
+    same = {array.shape for array in inputs} == {(units, inputs[0].shape[1])}
+    if not same or {array.shape for array in recurrent} != {(units, units)}:
+        call.refuse("the weights of its gates are of different sizes")
 
 
 def _vector(call: Call, position: int, units: int) -> Array:

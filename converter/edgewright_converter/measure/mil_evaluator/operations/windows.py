@@ -42,7 +42,7 @@ def _windows(
 ) -> tuple[Array, list[int]]:
     """A view [N, C, outputs..., kernel...], and the axes of the kernel."""
     spatial = len(kernel)
-    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    extents = _extents(kernel, dilations)
     axes = list(range(2, 2 + spatial))
     view = sliding_window_view(x, extents, axes)  # type: ignore[call-overload]  # lists of axes
     steps = [slice(None, None, step) for step in (*strides, *dilations)]
